@@ -1,0 +1,17 @@
+//! Floor 0: the product's values and pure rules.
+//!
+//! Nothing here is async, does I/O, reads a clock or logs; nothing here is serde. A value that exists is valid:
+//! every type is made by a constructor that refuses what the contract refuses.
+
+pub mod allowlist;
+pub mod api_key;
+pub mod carrier;
+pub mod code;
+pub mod delivery;
+pub mod ids;
+pub mod metadata;
+pub mod money;
+pub mod phone;
+pub mod posting;
+pub mod sealing;
+pub mod time;

@@ -1,0 +1,203 @@
+//! Encryption and keyed look-up of what a row must not show: phones and metadata.
+//!
+//! Pure: the keys are given, the nonce is the row's own id. A sealed value starts with the id of its key, so that keys
+//! can be rotated while old values stay readable. Look-ups use a separate key: a plain hash of a ten-digit number is
+//! reversed in seconds.
+
+use std::fmt;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::domain::ids::DeliveryId;
+use crate::domain::metadata::Metadata;
+use crate::domain::phone::Phone;
+
+const PHONE: &[u8; 8] = b"phone\0\0\0";
+const METADATA: &[u8; 8] = b"metadata";
+
+/// The keyed 64-bit name of a phone: the key of its window and of look-ups by phone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhoneKey(i64);
+
+impl PhoneKey {
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for PhoneKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[phone key]")
+    }
+}
+
+/// 32 secret bytes. Wiped when dropped, never printed.
+#[derive(Clone)]
+pub struct SecretKey(Zeroizing<[u8; 32]>);
+
+impl SecretKey {
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Eight bytes that tell two keys apart and give nothing of either away.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 8] {
+        let digest = Sha256::new().chain_update(b"nexo-route fingerprint").chain_update(*self.0).finalize();
+        digest.first_chunk::<8>().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret key]")
+    }
+}
+
+/// Every key of a deployment: one that seals, those that still open, one for look-ups.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    sealing: (u8, SecretKey),
+    opening: Vec<(u8, SecretKey)>,
+    lookup: SecretKey,
+}
+
+impl Keyring {
+    /// `keys` by id; the one that is named `active` seals. `None` if it is missing or an id repeats.
+    #[must_use]
+    pub fn new(active: u8, keys: Vec<(u8, SecretKey)>, lookup: SecretKey) -> Option<Self> {
+        let sealing = keys.iter().find(|(id, _)| *id == active)?.clone();
+        let repeated = keys.iter().enumerate().any(|(at, (id, _))| keys[..at].iter().any(|(other, _)| other == id));
+        (!repeated).then_some(Self { sealing, opening: keys, lookup })
+    }
+
+    /// The fingerprint of every sealing key by id, and that of the look-up key.
+    #[must_use]
+    pub fn fingerprints(&self) -> (Vec<(u8, [u8; 8])>, [u8; 8]) {
+        let sealing = self.opening.iter().map(|(id, key)| (*id, key.fingerprint())).collect();
+        (sealing, self.lookup.fingerprint())
+    }
+
+    #[must_use]
+    pub fn phone_key(&self, phone: Phone) -> PhoneKey {
+        let mac = self.mac(b"phone", &phone.national().to_be_bytes());
+        PhoneKey(i64::from_be_bytes(mac.first_chunk::<8>().copied().unwrap_or_default()))
+    }
+
+    /// The keyed digest of a request body: a plain hash would give the code away.
+    #[must_use]
+    pub fn body_mac(&self, body: &[u8]) -> [u8; 32] {
+        self.mac(b"body\0", body)
+    }
+
+    #[must_use]
+    pub fn seal_phone(&self, delivery: DeliveryId, phone: Phone) -> Vec<u8> {
+        self.seal(delivery, PHONE, &phone.national().to_be_bytes())
+    }
+
+    /// `None` if the value was not sealed for this delivery by a key of this ring.
+    #[must_use]
+    pub fn open_phone(&self, delivery: DeliveryId, sealed: &[u8]) -> Option<Phone> {
+        let opened = self.open(delivery, PHONE, sealed)?;
+        Phone::from_national_number(u32::from_be_bytes(opened.as_slice().try_into().ok()?))
+    }
+
+    #[must_use]
+    pub fn seal_metadata(&self, delivery: DeliveryId, metadata: &Metadata) -> Vec<u8> {
+        self.seal(delivery, METADATA, &metadata.to_bytes())
+    }
+
+    /// `None` if the value was not sealed for this delivery by a key of this ring.
+    #[must_use]
+    pub fn open_metadata(&self, delivery: DeliveryId, sealed: &[u8]) -> Option<Metadata> {
+        Metadata::from_bytes(&self.open(delivery, METADATA, sealed)?)
+    }
+
+    fn mac(&self, label: &[u8; 5], message: &[u8]) -> [u8; 32] {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.lookup.0)
+            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+        mac.update(label);
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// The nonce is the delivery's id and the kind of value: a key never seals two values under one nonce, because a
+    /// delivery has one phone and one metadata, sealed once.
+    fn seal(&self, delivery: DeliveryId, kind: &[u8; 8], plain: &[u8]) -> Vec<u8> {
+        let (id, key) = &self.sealing;
+        let payload = Payload { msg: plain, aad: kind };
+        let sealed = XChaCha20Poly1305::new((&*key.0).into())
+            .encrypt(&nonce(delivery, kind), payload)
+            .unwrap_or_else(|_| unreachable!("the value is far below the cipher's limit"));
+        let mut value = Vec::with_capacity(1 + sealed.len());
+        value.push(*id);
+        value.extend_from_slice(&sealed);
+        value
+    }
+
+    fn open(&self, delivery: DeliveryId, kind: &[u8; 8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (id, sealed) = sealed.split_first()?;
+        let (_, key) = self.opening.iter().find(|(known, _)| known == id)?;
+        let payload = Payload { msg: sealed, aad: kind };
+        XChaCha20Poly1305::new((&*key.0).into()).decrypt(&nonce(delivery, kind), payload).ok()
+    }
+}
+
+fn nonce(delivery: DeliveryId, kind: &[u8; 8]) -> XNonce {
+    let mut nonce = [0; 24];
+    nonce[..16].copy_from_slice(delivery.as_bytes());
+    nonce[16..].copy_from_slice(kind);
+    nonce.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::new([byte; 32])
+    }
+
+    fn delivery(byte: u8) -> DeliveryId {
+        DeliveryId::from_bytes([byte; 16])
+    }
+
+    #[test]
+    fn a_sealed_phone_opens_only_for_its_delivery_and_after_rotation() {
+        let phone = Phone::parse("+84981234567").expect("valid");
+        let old = Keyring::new(1, vec![(1, key(1))], key(9)).expect("valid");
+        let sealed = old.seal_phone(delivery(1), phone);
+        assert_eq!(sealed.len(), 21);
+        assert_eq!(old.open_phone(delivery(1), &sealed), Some(phone));
+        assert_eq!(old.open_phone(delivery(2), &sealed), None);
+
+        let rotated = Keyring::new(2, vec![(1, key(1)), (2, key(2))], key(9)).expect("valid");
+        assert_eq!(rotated.open_phone(delivery(1), &sealed), Some(phone));
+        assert_eq!(rotated.seal_phone(delivery(1), phone)[0], 2);
+        assert_eq!(rotated.phone_key(phone), old.phone_key(phone), "look-ups survive a rotation of the sealing key");
+
+        let stranger = Keyring::new(1, vec![(1, key(3))], key(9)).expect("valid");
+        assert_eq!(stranger.open_phone(delivery(1), &sealed), None);
+        let mut torn = sealed;
+        torn[5] ^= 1;
+        assert_eq!(old.open_phone(delivery(1), &torn), None);
+    }
+
+    #[test]
+    fn a_ring_needs_its_active_key_and_no_id_twice() {
+        assert!(Keyring::new(2, vec![(1, key(1))], key(9)).is_none());
+        assert!(Keyring::new(1, vec![(1, key(1)), (1, key(2))], key(9)).is_none());
+        assert_eq!(format!("{:?}", key(1)), "[secret key]");
+    }
+}

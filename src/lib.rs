@@ -1,0 +1,21 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod domain;
+
+pub mod clock;
+pub mod config;
+pub mod telemetry;
+
+pub mod store;
+
+pub mod carrier;
+pub mod records;
+
+pub mod actors;
+
+pub mod send;
+
+pub mod http;
+
+pub mod app;
+pub mod cli;

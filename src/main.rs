@@ -1,0 +1,3 @@
+//! `nexo-route`: the daemon and its commands.
+
+fn main() {}

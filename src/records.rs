@@ -1,0 +1,8 @@
+//! Floor 3: the SQL text of the product's tables.
+//!
+//! Every function takes an open transaction, so that a caller above composes several in one commit. Each statement is
+//! written once and runs on both engines. The lock order everywhere: idempotency keys → windows → deliveries →
+//! wallets → inserts, rows sorted by key.
+
+pub mod acceptance;
+pub mod settlement;
