@@ -1,1 +1,216 @@
-//! (being written)
+//! Floor 2: one SQL, two engines.
+//!
+//! [`Store`] opens a database and runs transactions; [`Tx`] executes [`Statement`]s, each written once for both engines.
+//! SQLite is the embedded default (one writer thread, a few readers, WAL, `synchronous=FULL`); Postgres serves production
+//! and more than one node. Nothing here knows the product's tables except the migrations and `batches`, by which an
+//! unknown commit is resolved.
+
+mod error;
+mod migrations;
+mod postgres;
+mod row;
+mod sqlite;
+mod statement;
+mod tx;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+pub use error::{CommitError, StoreError};
+pub use row::Row;
+pub use statement::{Column, Scalar, Statement, Type};
+pub use tx::Tx;
+pub use writer::Writer;
+
+use crate::domain::ids::BatchId;
+use crate::domain::time::Timestamp;
+
+/// How often a transaction is run again after a deadlock or a serialization failure.
+const TRIES_MAX: u32 = 4;
+
+/// A database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    engine: Arc<Engine>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+/// Which engine a store runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EngineKind {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` (made if it is missing) or `postgres://…` with `readers` connections for plain reads.
+    ///
+    /// # Errors
+    /// [`StoreError::Internal`] for an address of neither kind, [`StoreError::Unavailable`] if the file cannot be
+    /// opened. A Postgres server that is away is found by the first transaction, not here.
+    pub async fn open(url: &str, readers: usize) -> Result<Self, StoreError> {
+        let engine = if let Some(path) = url.strip_prefix("sqlite:") {
+            Engine::Sqlite(sqlite::Sqlite::open(PathBuf::from(path), readers)?)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Engine::Postgres(postgres::Postgres::new(url, readers)?)
+        } else {
+            return Err(StoreError::Internal("store.url is neither sqlite:PATH nor postgres://…".into()));
+        };
+        Ok(Self { engine: Arc::new(engine) })
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> EngineKind {
+        match *self.engine {
+            Engine::Sqlite(_) => EngineKind::Sqlite,
+            Engine::Postgres(_) => EngineKind::Postgres,
+        }
+    }
+
+    /// Runs `work` in one read-only transaction that sees one snapshot.
+    ///
+    /// # Errors
+    /// What `work` returns, or [`StoreError::Unavailable`].
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// Runs `work` like [`Store::read`], without the time limit of a request: for `verify`.
+    ///
+    /// # Errors
+    /// What `work` returns, or [`StoreError::Unavailable`].
+    pub async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Postgres(postgres) => postgres.read_long(work).await,
+        }
+    }
+
+    /// Runs `work` in one transaction and commits it; runs it again after a deadlock or a serialization failure.
+    ///
+    /// # Errors
+    /// What `work` returns. A commit of unknown outcome is [`StoreError::Unavailable`]: use a [`Writer`] with a batch
+    /// where that matters.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        match self.writer().commit(None, work).await {
+            Ok(outcome) => Ok(outcome),
+            Err(CommitError::NotCommitted(error)) => Err(error),
+            Err(CommitError::Unknown { .. }) => Err(StoreError::Unavailable("the commit's outcome is unknown".into())),
+        }
+    }
+
+    /// A committing connection for one shard. It connects when it is first used and after it was lost.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        Writer::new(Arc::clone(&self.engine))
+    }
+
+    /// Tells whether the transaction that began with `batch` committed. It waits for a transaction that is still
+    /// undecided, and makes sure that one which had not committed never will.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database is out of reach: ask again.
+    pub async fn resolve(&self, batch: BatchId) -> Result<bool, StoreError> {
+        static CLAIM: Statement = Statement::new(
+            "batches.claim",
+            &[],
+            &[Type::Id],
+            "INSERT INTO batches (id, at_us) SELECT $1, {now_us} WHERE true ON CONFLICT (id) DO NOTHING",
+        );
+        let claimed = self
+            .write(move |tx| Box::pin(async move { tx.execute(&CLAIM, &[], &[Scalar::Id(*batch.as_bytes())]).await }))
+            .await?;
+        Ok(claimed == 0)
+    }
+
+    /// Reads the database's clock.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database is out of reach.
+    pub async fn ping(&self) -> Result<Timestamp, StoreError> {
+        static NOW: Statement = Statement::new("now", &[], &[], "SELECT {now_us}");
+        self.read(|tx| {
+            Box::pin(async move {
+                let rows = tx.query(&NOW, &[], &[]).await?;
+                let row = rows.first().ok_or_else(|| StoreError::Internal("the clock gave no row".into()))?;
+                Ok(Timestamp::from_micros(row.i64(0)?))
+            })
+        })
+        .await
+    }
+
+    /// Applies the migrations that are missing and returns their versions.
+    ///
+    /// # Errors
+    /// [`StoreError`] if one cannot be applied; those before it stay.
+    pub async fn migrate(&self) -> Result<Vec<i64>, StoreError> {
+        migrations::migrate(self).await
+    }
+
+    /// Whether every migration of this binary is applied.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database is out of reach.
+    pub async fn schema_current(&self) -> Result<bool, StoreError> {
+        migrations::current(self).await
+    }
+
+    /// Refuses a server that may lose commits it has acknowledged (Postgres `fsync` or `synchronous_commit` off).
+    ///
+    /// # Errors
+    /// [`StoreError::Internal`] naming the setting, [`StoreError::Unavailable`] if the server is away.
+    pub async fn check_durability(&self) -> Result<(), StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.check_durability().await,
+        }
+    }
+
+    /// Takes the lock that makes a daemon the only one on a SQLite file; it is held until the store is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if another daemon holds it.
+    pub fn lock_for_serving(&self) -> Result<(), StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.lock_for_serving(),
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Closes the connections; transactions after this fail.
+    pub fn close(&self) {
+        if let Engine::Postgres(postgres) = &*self.engine {
+            postgres.close();
+        }
+    }
+}
+
+/// Waits a moment before a transaction is tried again: 2–10 ms, more each time, so that two rivals part.
+async fn pause_before_retry(attempt: u32) {
+    let jitter = rand::random_range(2..=10_u64);
+    tokio::time::sleep(Duration::from_millis(jitter.saturating_mul(u64::from(attempt)))).await;
+}

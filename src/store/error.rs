@@ -1,0 +1,35 @@
+//! What a transaction can fail with, in the facts that a caller branches on.
+
+use thiserror::Error;
+
+/// Why a transaction did not happen. The text is for the log; it holds no values of rows.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// The database is out of reach, full, read-only or too slow: 503 material.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// A deadlock, a serialization failure or a lock not granted in time: run it again.
+    #[error("the transaction lost to another: {0}")]
+    Conflict(String),
+    /// A statement is wrong or a row is not what the schema promises: ours.
+    #[error("internal storage error: {0}")]
+    Internal(String),
+}
+
+/// Why a commit did not report success.
+#[derive(Debug, Error)]
+pub enum CommitError<T> {
+    /// Nothing was written and nothing will be.
+    #[error(transparent)]
+    NotCommitted(StoreError),
+    /// The connection was lost inside COMMIT. `outcome` is what the transaction computed, true if it did commit: ask
+    /// `Store::resolve`.
+    #[error("the commit's outcome is unknown")]
+    Unknown { outcome: T },
+}
+
+impl<T> From<StoreError> for CommitError<T> {
+    fn from(error: StoreError) -> Self {
+        Self::NotCommitted(error)
+    }
+}

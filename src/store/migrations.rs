@@ -1,0 +1,112 @@
+//! The schema, in numbered steps, two files per step: DDL is the one thing written per engine.
+//!
+//! Steps only add, so that the previous version of the daemon still runs while nodes are replaced one by one.
+
+use super::Store;
+use super::error::StoreError;
+use super::statement::{Scalar, Statement, Type};
+use super::tx::Inner;
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "core",
+    sqlite: include_str!("migrations/sqlite/0001_core.sql"),
+    postgres: include_str!("migrations/postgres/0001_core.sql"),
+}];
+
+const LEDGER_OF_STEPS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT \
+     NULL, applied_us BIGINT NOT NULL)";
+
+static CLAIM: Statement = Statement::new(
+    "schema_migrations.claim",
+    &[],
+    &[Type::I64, Type::Text],
+    "INSERT INTO schema_migrations (version, name, applied_us) SELECT $1, $2, {now_us} WHERE true \
+     ON CONFLICT (version) DO NOTHING",
+);
+
+static APPLIED: Statement =
+    Statement::new("schema_migrations.applied", &[], &[], "SELECT version FROM schema_migrations ORDER BY version");
+
+pub(super) async fn migrate(store: &Store) -> Result<Vec<i64>, StoreError> {
+    // Two nodes that start together may both try to make the table; the loser's second try finds it.
+    if make_ledger(store).await.is_err() {
+        make_ledger(store).await?;
+    }
+    let mut applied = Vec::new();
+    for migration in MIGRATIONS {
+        if apply(store, migration).await? {
+            applied.push(migration.version);
+        }
+    }
+    Ok(applied)
+}
+
+async fn make_ledger(store: &Store) -> Result<(), StoreError> {
+    store.write(|tx| Box::pin(async move { tx.run_ddl(LEDGER_OF_STEPS).await })).await
+}
+
+/// The row is claimed first: a second node waits for the first one's commit and then finds nothing to do.
+async fn apply(store: &Store, migration: &'static Migration) -> Result<bool, StoreError> {
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                let row = [Scalar::I64(migration.version), Scalar::Text(migration.name)];
+                if tx.execute(&CLAIM, &[], &row).await? == 0 {
+                    return Ok(false);
+                }
+                let ddl = match tx.0 {
+                    Inner::Sqlite(_) => migration.sqlite,
+                    Inner::Postgres(_) => migration.postgres,
+                };
+                tx.run_ddl(ddl).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+pub(super) async fn current(store: &Store) -> Result<bool, StoreError> {
+    let applied = store.read(|tx| Box::pin(async move { tx.query(&APPLIED, &[], &[]).await })).await;
+    match applied {
+        Ok(rows) => {
+            let versions = rows.iter().map(|row| row.i64(0)).collect::<Result<Vec<_>, _>>()?;
+            Ok(MIGRATIONS.iter().all(|migration| versions.contains(&migration.version)))
+        }
+        // Before the first migration there is no table to read.
+        Err(StoreError::Internal(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::EngineKind;
+
+    #[test]
+    fn versions_count_up() {
+        let versions: Vec<i64> = MIGRATIONS.iter().map(|m| m.version).collect();
+        assert!(versions.is_sorted() && versions.first() == Some(&1), "{versions:?}");
+    }
+
+    #[tokio::test]
+    async fn migrating_twice_changes_nothing() {
+        let dir = std::env::temp_dir().join(format!("nexo-migrate-{}", std::process::id()));
+        let store = Store::open(&format!("sqlite:{}/t.db", dir.display()), 1).await.expect("opens");
+        assert_eq!(store.kind(), EngineKind::Sqlite);
+        assert_eq!(store.schema_current().await, Ok(false));
+        assert_eq!(store.migrate().await, Ok(vec![1]));
+        assert_eq!(store.migrate().await, Ok(vec![]));
+        assert_eq!(store.schema_current().await, Ok(true));
+        assert!(store.ping().await.is_ok_and(|now| now.micros() > 1_700_000_000_000_000));
+        std::fs::remove_dir_all(dir).expect("removes");
+    }
+}

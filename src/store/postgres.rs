@@ -1,0 +1,325 @@
+//! The engine for production and for more than one node: tokio-postgres over a deadpool.
+//!
+//! Every session carries its own time-outs and the plan settings that keep `UPDATE … FROM UNNEST` off hash joins on tables
+//! without statistics. A connection whose transaction did not end is thrown away, never given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use futures_util::future::{BoxFuture, try_join3};
+use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, NoTls};
+
+use super::error::{CommitError, StoreError};
+use super::row::{Row, Values};
+use super::statement::{Column, Scalar, Statement};
+use super::tx::{Inner, Tx};
+use super::writer::BATCH_INSERT;
+use crate::domain::ids::BatchId;
+
+/// Beyond the readers: the shards' writers, the sweeper, the resolver and commands.
+const WRITERS_MAX: usize = 24;
+/// How long a transaction's statements, and then its COMMIT, may take before the connection is given up.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// Session settings, each with a reason: bounded waits everywhere, no plan that scans a table for a batch of ids.
+const SESSION: &str = "-c lock_timeout=1000 -c statement_timeout=2000 \
+    -c idle_in_transaction_session_timeout=2000 -c enable_hashjoin=off -c enable_mergejoin=off \
+    -c enable_seqscan=off -c jit=off";
+
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: Pool,
+}
+
+impl Postgres {
+    pub(super) fn new(url: &str, readers: usize) -> Result<Self, StoreError> {
+        // The parser's message would repeat the address, and with it a password.
+        let mut config: Config =
+            url.parse().map_err(|_| StoreError::Internal("store.url is not a valid postgres:// address".into()))?;
+        let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
+        config
+            .options(format!("{options}{SESSION}"))
+            .application_name("nexo-route")
+            .connect_timeout(Duration::from_secs(2))
+            .tcp_user_timeout(Duration::from_secs(5))
+            .keepalives_idle(Duration::from_secs(5))
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let second = Some(Duration::from_secs(2));
+        let pool = Pool::builder(manager)
+            .max_size(readers.max(1) + WRITERS_MAX)
+            .timeouts(Timeouts { wait: second, create: second, recycle: second })
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError::Internal(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        let run = self.read_in("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work);
+        timeout(PATIENCE, run).await.unwrap_or_else(|_| Err(slow()))
+    }
+
+    pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+            SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
+            SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
+        self.read_in(begin, work).await
+    }
+
+    async fn read_in<T, F>(&self, begin: &str, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        let tx = Tx(Inner::Postgres(PgTx { lease: self.lease().await? }));
+        tx.postgres().run(begin).await?;
+        let outcome = work(&tx).await;
+        tx.postgres().run("ROLLBACK").await?;
+        tx.into_connection().keep();
+        outcome
+    }
+
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        let object = self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Lease(Some(object)))
+    }
+
+    /// One try of a transaction on `kept` (or a new connection), which is left in `kept` if it is still good.
+    pub(super) async fn commit<T, F>(
+        &self,
+        kept: &mut Option<Connection>,
+        batch: Option<BatchId>,
+        work: &Arc<F>,
+    ) -> Result<T, CommitError<T>>
+    where
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        let lease = match kept.take() {
+            Some(Connection(lease)) if !lease.object().is_closed() => lease,
+            _ => self.lease().await?,
+        };
+        let tx = Tx(Inner::Postgres(PgTx { lease }));
+        let postgres = tx.postgres();
+        // Polled in this order, so they go out in one round trip and in the order of the locks.
+        let body = try_join3(postgres.run("BEGIN"), postgres.claim(batch), work(&tx));
+        let outcome = match timeout(PATIENCE, body).await.unwrap_or_else(|_| Err(slow())) {
+            Ok(((), (), outcome)) => outcome,
+            Err(error) => {
+                // A connection that cannot even roll back is dropped with its transaction.
+                if matches!(timeout(PATIENCE, postgres.run("ROLLBACK")).await, Ok(Ok(()))) {
+                    *kept = Some(Connection(tx.into_connection()));
+                }
+                return Err(CommitError::NotCommitted(error));
+            }
+        };
+        match timeout(PATIENCE, postgres.object().batch_execute("COMMIT")).await {
+            Ok(Ok(())) => {
+                *kept = Some(Connection(tx.into_connection()));
+                Ok(outcome)
+            }
+            Ok(Err(error)) if refused(&error) => Err(CommitError::NotCommitted(translate(&error))),
+            _ => Err(CommitError::Unknown { outcome }),
+        }
+    }
+
+    pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
+        let lease = self.lease().await?;
+        for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+            let row = lease
+                .object()
+                .query_one("SELECT current_setting($1)", &[&setting])
+                .await
+                .map_err(|error| translate(&error))?;
+            if row.get::<_, String>(0) == "off" {
+                return Err(StoreError::Internal(format!(
+                    "the Postgres server has {setting} = off: it would lose charges that were acknowledged"
+                )));
+            }
+        }
+        lease.keep();
+        Ok(())
+    }
+}
+
+fn slow() -> StoreError {
+    StoreError::Unavailable("the database did not answer in time".into())
+}
+
+/// A connection that a writer keeps between transactions.
+#[derive(Debug)]
+pub(super) struct Connection(Lease);
+
+/// A pooled connection in a transaction. Dropped before [`Lease::keep`], it is closed instead of given back: a
+/// transaction that was cut off must not leak into the next one.
+#[derive(Debug)]
+pub(super) struct Lease(Option<Object>);
+
+impl Lease {
+    fn object(&self) -> &Object {
+        self.0.as_ref().expect("the connection is there until the lease ends")
+    }
+
+    fn keep(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct PgTx {
+    lease: Lease,
+}
+
+impl Tx {
+    fn postgres(&self) -> &PgTx {
+        match &self.0 {
+            Inner::Postgres(tx) => tx,
+            Inner::Sqlite(_) => unreachable!("this engine makes its own transactions"),
+        }
+    }
+
+    fn into_connection(self) -> Lease {
+        match self.0 {
+            Inner::Postgres(tx) => tx.lease,
+            Inner::Sqlite(_) => unreachable!("this engine makes its own transactions"),
+        }
+    }
+}
+
+impl PgTx {
+    fn object(&self) -> &Object {
+        self.lease.object()
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.object().batch_execute(sql).await.map_err(|error| translate(&error))
+    }
+
+    async fn claim(&self, batch: Option<BatchId>) -> Result<(), StoreError> {
+        match batch {
+            Some(batch) => self.execute(&BATCH_INSERT, &[], &[Scalar::Id(*batch.as_bytes())]).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn run_ddl(&self, sql: &str) -> Result<(), StoreError> {
+        self.run("SET LOCAL statement_timeout = 0").await?;
+        self.run(sql).await
+    }
+
+    pub(super) async fn query(
+        &self,
+        statement: &'static Statement,
+        columns: &[Column<'_>],
+        scalars: &[Scalar<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let prepared = self.prepare(statement).await?;
+        let ids = scalar_ids(scalars);
+        let rows = self.object().query(&prepared, &parameters(columns, scalars, &ids)).await;
+        let rows = rows.map_err(|error| translate(&error))?;
+        Ok(rows.into_iter().map(|row| Row(Values::Postgres(row))).collect())
+    }
+
+    pub(super) async fn execute(
+        &self,
+        statement: &'static Statement,
+        columns: &[Column<'_>],
+        scalars: &[Scalar<'_>],
+    ) -> Result<u64, StoreError> {
+        let prepared = self.prepare(statement).await?;
+        let ids = scalar_ids(scalars);
+        let changed = self.object().execute(&prepared, &parameters(columns, scalars, &ids)).await;
+        changed.map_err(|error| translate(&error))
+    }
+
+    /// Answers at once when the statement is prepared, so that statements polled together stay in order.
+    async fn prepare(&self, statement: &'static Statement) -> Result<tokio_postgres::Statement, StoreError> {
+        self.object().prepare_cached(statement.postgres()).await.map_err(|error| translate(&error))
+    }
+}
+
+/// Ids as the driver's type, kept alive for [`parameters`].
+fn scalar_ids(scalars: &[Scalar<'_>]) -> Vec<Option<uuid::Uuid>> {
+    scalars
+        .iter()
+        .map(|scalar| match scalar {
+            Scalar::Id(bytes) => Some(uuid::Uuid::from_bytes(*bytes)),
+            Scalar::OptId(bytes) => bytes.map(uuid::Uuid::from_bytes),
+            _ => None,
+        })
+        .collect()
+}
+
+fn parameters<'p>(
+    columns: &'p [Column<'_>],
+    scalars: &'p [Scalar<'_>],
+    ids: &'p [Option<uuid::Uuid>],
+) -> Vec<&'p (dyn ToSql + Sync)> {
+    let columns = columns.iter().map(|column| -> &(dyn ToSql + Sync) {
+        match column {
+            Column::I64(values) => values,
+            Column::OptI64(values) => values,
+            Column::Text(values) => values,
+            Column::OptText(values) => values,
+            Column::Bytes(values) => values,
+            Column::OptBytes(values) => values,
+            Column::Id(values) => values,
+        }
+    });
+    let scalars = scalars.iter().zip(ids).map(|(scalar, id)| -> &(dyn ToSql + Sync) {
+        match scalar {
+            Scalar::I64(value) => value,
+            Scalar::OptI64(value) => value,
+            Scalar::Text(value) => value,
+            Scalar::OptText(value) => value,
+            Scalar::Bytes(value) => value,
+            Scalar::Id(_) | Scalar::OptId(_) => id,
+        }
+    });
+    columns.chain(scalars).collect()
+}
+
+/// Whether the server answered COMMIT with a plain error: the transaction is then rolled back. A FATAL answer (the
+/// server goes down) may have crossed a commit that was already made.
+fn refused(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| db.severity() == "ERROR")
+}
+
+/// Errors by what a caller does about them. A server's message names tables and constraints; its DETAIL, which holds
+/// values of rows, is left out.
+fn translate(error: &tokio_postgres::Error) -> StoreError {
+    let Some(db) = error.as_db_error() else {
+        return StoreError::Unavailable(error.to_string());
+    };
+    let text = format!("{} ({})", db.message(), db.code().code());
+    let class = &db.code().code()[..2];
+    match *db.code() {
+        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::LOCK_NOT_AVAILABLE => {
+            StoreError::Conflict(text)
+        }
+        _ if matches!(class, "08" | "25" | "53" | "57" | "58") => StoreError::Unavailable(text),
+        _ => StoreError::Internal(text),
+    }
+}

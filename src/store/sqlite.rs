@@ -1,0 +1,302 @@
+//! The embedded engine: one writer thread and a few reader threads, each with its own connection.
+//!
+//! A transaction's future is shipped to a thread and polled there once: every statement is synchronous, so it never
+//! waits. WAL and `synchronous=FULL`: a commit is on the disk when it returns. The threads end when the store is dropped.
+
+use std::fs::{File, OpenOptions};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{CommitError, StoreError};
+use super::row::{Row, Values};
+use super::statement::{Column, Scalar, Statement};
+use super::tx::{Inner, Tx};
+use super::writer::BATCH_INSERT;
+use crate::domain::ids::BatchId;
+
+/// Transactions that may wait for a thread.
+const QUEUE_MAX: usize = 1_024;
+/// How long a transaction waits for another process (a command) to finish its own.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+type Job = Box<dyn FnOnce(&Tx) + Send>;
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    path: PathBuf,
+    writer: mpsc::Sender<Job>,
+    readers: Vec<mpsc::Sender<Job>>,
+    next_reader: AtomicUsize,
+    serving: Mutex<Option<File>>,
+}
+
+impl Sqlite {
+    pub(super) fn open(path: PathBuf, readers: usize) -> Result<Self, StoreError> {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| StoreError::Unavailable(format!("{}: {error}", parent.display())))?;
+        }
+        let writer = spawn("sqlite-writer", connect(&path, false)?)?;
+        let readers = (0..readers.max(1))
+            .map(|_| connect(&path, true).and_then(|connection| spawn("sqlite-reader", connection)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { path, writer, readers, next_reader: AtomicUsize::new(0), serving: Mutex::new(None) })
+    }
+
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
+        let reader = &self.readers[turn % self.readers.len()];
+        on_thread(reader, move |tx| {
+            tx.sqlite().run("BEGIN")?;
+            let outcome = poll_once(work(tx));
+            tx.sqlite().run("ROLLBACK")?;
+            outcome
+        })
+        .await
+        .unwrap_or_else(|| Err(gone()))
+    }
+
+    pub(super) async fn commit<T, F>(&self, batch: Option<BatchId>, work: Arc<F>) -> Result<T, CommitError<T>>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        on_thread(&self.writer, move |tx| {
+            let sqlite = tx.sqlite();
+            sqlite.run("BEGIN IMMEDIATE")?;
+            let body = || {
+                if let Some(batch) = batch {
+                    sqlite.execute(&BATCH_INSERT, &[], &[Scalar::Id(*batch.as_bytes())])?;
+                }
+                let outcome = poll_once(work(tx))?;
+                sqlite.run("COMMIT")?;
+                Ok(outcome)
+            };
+            let outcome = catch_unwind(AssertUnwindSafe(body))
+                .unwrap_or_else(|_| Err(StoreError::Internal("a transaction panicked".into())));
+            if outcome.is_err() && !sqlite.connection().is_autocommit() {
+                sqlite.run("ROLLBACK")?;
+            }
+            outcome
+        })
+        .await
+        .unwrap_or_else(|| Err(gone()))
+        .map_err(CommitError::NotCommitted)
+    }
+
+    pub(super) fn lock_for_serving(&self) -> Result<(), StoreError> {
+        let path = self.path.with_extension("lock");
+        let unavailable = |why: String| StoreError::Unavailable(format!("{}: {why}", path.display()));
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| unavailable(error.to_string()))?;
+        file.try_lock().map_err(|_| unavailable("another daemon serves this database".into()))?;
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the storage thread is gone".into())
+}
+
+/// Runs `job` on a storage thread; `None` if the thread is gone or the job panicked.
+async fn on_thread<R: Send + 'static>(
+    thread: &mpsc::Sender<Job>,
+    job: impl FnOnce(&Tx) -> R + Send + 'static,
+) -> Option<R> {
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |tx| {
+        // The caller may have given up; the work is done all the same.
+        let _ = reply.send(job(tx));
+    });
+    thread.send(job).await.ok()?;
+    answer.await.ok()
+}
+
+/// Every statement on this engine is synchronous, so a transaction that waits does something that it must not.
+fn poll_once<T>(future: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+    future
+        .now_or_never()
+        .unwrap_or_else(|| Err(StoreError::Internal("a transaction waited for something outside the database".into())))
+}
+
+fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(translate)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(translate)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; \
+             PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(translate)?;
+    if read_only {
+        connection.pragma_update(None, "query_only", true).map_err(translate)?;
+    }
+    Ok(connection)
+}
+
+fn spawn(name: &str, connection: Connection) -> Result<mpsc::Sender<Job>, StoreError> {
+    let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE_MAX);
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection) }));
+            while let Some(job) = jobs.blocking_recv() {
+                if catch_unwind(AssertUnwindSafe(|| job(&tx))).is_err() {
+                    // The job's caller sees its reply dropped; the thread and its connection go on.
+                    let _ = tx.sqlite().run("ROLLBACK");
+                }
+            }
+        })
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(sender)
+}
+
+impl Tx {
+    fn sqlite(&self) -> &SqliteTx {
+        match &self.0 {
+            Inner::Sqlite(tx) => tx,
+            Inner::Postgres(_) => unreachable!("a storage thread makes its own transactions"),
+        }
+    }
+}
+
+/// A connection in the hands of its thread. The mutex is never contended: it makes the transaction shareable by
+/// reference, as the other engine's is.
+#[derive(Debug)]
+pub(super) struct SqliteTx {
+    connection: Mutex<Connection>,
+}
+
+impl SqliteTx {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(sql).map_err(translate)?;
+        statement.raw_execute().map(drop).map_err(translate)
+    }
+
+    pub(super) fn run_ddl(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection().execute_batch(sql).map_err(translate)
+    }
+
+    pub(super) fn query(
+        &self,
+        statement: &'static Statement,
+        columns: &[Column<'_>],
+        scalars: &[Scalar<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let connection = self.connection();
+        let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(translate)?;
+        let width = prepared.column_count();
+        let mut found = Vec::new();
+        bind_scalars(&mut prepared, columns.len(), scalars)?;
+        for row in 0..columns.first().map_or(1, Column::len) {
+            bind_row(&mut prepared, columns, row)?;
+            let mut rows = prepared.raw_query();
+            while let Some(row) = rows.next().map_err(translate)? {
+                let values = (0..width).map(|at| row.get(at)).collect::<Result<_, _>>().map_err(translate)?;
+                found.push(Row(Values::Sqlite(values)));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn execute(
+        &self,
+        statement: &'static Statement,
+        columns: &[Column<'_>],
+        scalars: &[Scalar<'_>],
+    ) -> Result<u64, StoreError> {
+        let connection = self.connection();
+        let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(translate)?;
+        let mut changed = 0;
+        bind_scalars(&mut prepared, columns.len(), scalars)?;
+        for row in 0..columns.first().map_or(1, Column::len) {
+            bind_row(&mut prepared, columns, row)?;
+            changed += prepared.raw_execute().map_err(translate)? as u64;
+        }
+        Ok(changed)
+    }
+}
+
+fn bind_scalars(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    rows: usize,
+    scalars: &[Scalar<'_>],
+) -> Result<(), StoreError> {
+    for (scalar, at) in scalars.iter().zip(rows + 1..) {
+        match *scalar {
+            Scalar::I64(value) => bind(statement, at, &value),
+            Scalar::OptI64(value) => bind(statement, at, &value),
+            Scalar::Text(value) => bind(statement, at, &value),
+            Scalar::OptText(value) => bind(statement, at, &value),
+            Scalar::Bytes(value) => bind(statement, at, &value),
+            Scalar::Id(value) => bind(statement, at, &value),
+            Scalar::OptId(value) => bind(statement, at, &value),
+        }?;
+    }
+    Ok(())
+}
+
+fn bind_row(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    columns: &[Column<'_>],
+    row: usize,
+) -> Result<(), StoreError> {
+    for (column, at) in columns.iter().zip(1..) {
+        match column {
+            Column::I64(values) => bind(statement, at, &values[row]),
+            Column::OptI64(values) => bind(statement, at, &values[row]),
+            Column::Text(values) => bind(statement, at, &values[row]),
+            Column::OptText(values) => bind(statement, at, &values[row]),
+            Column::Bytes(values) => bind(statement, at, &values[row]),
+            Column::OptBytes(values) => bind(statement, at, &values[row]),
+            Column::Id(values) => bind(statement, at, values[row].as_bytes()),
+        }?;
+    }
+    Ok(())
+}
+
+fn bind(statement: &mut rusqlite::CachedStatement<'_>, at: usize, value: &dyn ToSql) -> Result<(), StoreError> {
+    statement.raw_bind_parameter(at, value).map_err(translate)
+}
+
+/// Errors by what a caller does about them. The messages of SQLite name tables and columns, never values.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
+fn translate(error: rusqlite::Error) -> StoreError {
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Conflict(text),
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::OutOfMemory,
+        ) => StoreError::Unavailable(text),
+        _ => StoreError::Internal(text),
+    }
+}
