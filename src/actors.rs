@@ -4,4 +4,6 @@
 //! module; an `ActorRef` never does. Mailboxes are unbounded, so back-pressure is outside the actors: a handle is
 //! called by somebody who holds a permit ([`admission`]) or a slot of a carrier's queue.
 
+pub mod admission;
+mod group_commit;
 pub mod supervise;
