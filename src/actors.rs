@@ -5,5 +5,6 @@
 //! called by somebody who holds a permit ([`admission`]) or a slot of a carrier's queue.
 
 pub mod admission;
+pub mod cooldown;
 mod group_commit;
 pub mod supervise;

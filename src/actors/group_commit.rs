@@ -56,13 +56,7 @@ impl<C: Committer> GroupCommit<C> {
     /// `make` gives a committer now and after each one that was lost to a panic.
     pub(super) fn new(batch_max: usize, make: impl Fn() -> C + Send + 'static) -> Self {
         assert!(batch_max > 0, "a batch holds at least one item");
-        Self {
-            waiting: VecDeque::new(),
-            claimed: HashSet::new(),
-            idle: Some(make()),
-            make: Box::new(make),
-            batch_max,
-        }
+        Self { waiting: VecDeque::new(), claimed: HashSet::new(), idle: Some(make()), make: Box::new(make), batch_max }
     }
 
     pub(super) fn push(&mut self, item: C::Item) {

@@ -99,8 +99,7 @@ impl Bench {
         let script = Scripted { gate: Arc::new(Semaphore::new(0)), batches: Arc::default(), panic_at };
         let (slot, tasks) = (Slot::vacant(), Tasks::new());
         let (given, spawner) = (script.clone(), tasks.clone());
-        let child =
-            Child::actor("shard", &slot, move || (Shard(spawner.clone()), (given.clone(), batch_max)));
+        let child = Child::actor("shard", &slot, move || (Shard(spawner.clone()), (given.clone(), batch_max)));
         let tree = Tree::grow(Budget::default(), vec![child]).await.expect("starts");
         Self { slot, script, tasks, tree }
     }
