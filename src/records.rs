@@ -5,4 +5,7 @@
 //! wallets → inserts, rows sorted by key.
 
 pub mod acceptance;
+pub mod deliveries;
+pub mod idempotency;
+pub mod pruning;
 pub mod settlement;

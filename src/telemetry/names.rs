@@ -1,0 +1,188 @@
+//! The name of every metric, declared once: kind, help and, for a histogram, its buckets.
+//!
+//! Nobody else writes a metric's name as text. Labels are bounded: a carrier, a channel, a state, a reason — never a
+//! phone, an account or an id. To add a metric, add it to the section of the part that counts it.
+
+/// What a metric is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One declaration of this page.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub help: &'static str,
+    /// The upper bounds of a histogram; empty otherwise.
+    pub buckets: &'static [f64],
+}
+
+/// Seconds, for what takes from a tenth of a millisecond to ten seconds.
+const LATENCY: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Seconds, for a delivery's whole life.
+const LIFE: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 70.0, 120.0];
+/// Rows of one transaction.
+const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
+
+macro_rules! buckets {
+    () => {
+        &[]
+    };
+    ($buckets:ident) => {
+        $buckets
+    };
+}
+
+macro_rules! declare {
+    ($( #[doc = $help:literal] $kind:ident $(in $buckets:ident)? : pub const $name:ident: &str = $text:literal; )*) => {
+        $( #[doc = $help] pub const $name: &str = $text; )*
+
+        /// Every metric of this page.
+        pub const ALL: &[Metric] = &[
+            $( Metric { name: $text, kind: Kind::$kind, help: $help, buckets: buckets!($($buckets)?) }, )*
+        ];
+    };
+}
+
+declare! {
+    // ---- http: the edge
+    /// Requests answered, by route and status.
+    Counter: pub const HTTP_REQUESTS: &str = "nexo_http_requests_total";
+    /// Seconds from a request's head to its answer, by route.
+    Histogram in LATENCY: pub const HTTP_REQUEST_SECONDS: &str = "nexo_http_request_seconds";
+    /// Open connections of the public listener.
+    Gauge: pub const HTTP_CONNECTIONS: &str = "nexo_http_connections";
+    /// Connections that were refused or cut, by reason.
+    Counter: pub const HTTP_CONNECTIONS_CUT: &str = "nexo_http_connections_cut_total";
+    /// Answers 500: ours, and each a bug.
+    Counter: pub const INTERNAL_ERRORS: &str = "nexo_internal_errors_total";
+
+    // ---- send: the use case
+    /// Orders answered 202, by carrier.
+    Counter: pub const ORDERS_ACCEPTED: &str = "nexo_orders_accepted_total";
+    /// Orders answered otherwise, by reason (the `error` of the answer).
+    Counter: pub const ORDERS_REFUSED: &str = "nexo_orders_refused_total";
+    /// Orders answered from an earlier one with the same idempotency key.
+    Counter: pub const ORDERS_REPLAYED: &str = "nexo_orders_replayed_total";
+    /// Seconds from an order's entry to its 202, by carrier.
+    Histogram in LATENCY: pub const ORDER_ANSWER_SECONDS: &str = "nexo_order_answer_seconds";
+
+    // ---- admission: the permits
+    /// Permits that are free now, by permit (commit, in_flight).
+    Gauge: pub const PERMITS_FREE: &str = "nexo_permits_free";
+    /// Callers that wait for a commit permit now.
+    Gauge: pub const PERMIT_WAITERS: &str = "nexo_permit_waiters";
+    /// Seconds that an order waited for its commit permit.
+    Histogram in LATENCY: pub const PERMIT_WAIT_SECONDS: &str = "nexo_permit_wait_seconds";
+
+    // ---- cooldown
+    /// Orders that this node's own windows refused without the database.
+    Counter: pub const COOLDOWN_REFUSED: &str = "nexo_cooldown_refused_total";
+    /// Windows that this node remembers.
+    Gauge: pub const COOLDOWN_WINDOWS: &str = "nexo_cooldown_windows";
+
+    // ---- wallet and tracking: the group commits
+    /// Rows of one group commit, by kind (accept, settle).
+    Histogram in ROWS: pub const COMMIT_ROWS: &str = "nexo_commit_rows";
+    /// Seconds that one group commit took, by kind (accept, settle).
+    Histogram in LATENCY: pub const COMMIT_SECONDS: &str = "nexo_commit_seconds";
+    /// Group commits that did not report success, by kind and outcome (not_committed, unknown).
+    Counter: pub const COMMITS_FAILED: &str = "nexo_commits_failed_total";
+    /// Verdicts of the accept transaction, by verdict.
+    Counter: pub const VERDICTS: &str = "nexo_verdicts_total";
+    /// Commits of unknown outcome that were resolved, by what they turned out to be (committed, never).
+    Counter: pub const COMMITS_RESOLVED: &str = "nexo_commits_resolved_total";
+
+    // ---- dispatch
+    /// Attempts by carrier, channel and outcome.
+    Counter: pub const ATTEMPTS: &str = "nexo_attempts_total";
+    /// Seconds from the start of an attempt to its outcome, by carrier and channel.
+    Histogram in LATENCY: pub const ATTEMPT_SECONDS: &str = "nexo_attempt_seconds";
+    /// Seconds from the commit of the charge to the carrier's ack, by carrier.
+    Histogram in LATENCY: pub const ACK_SECONDS: &str = "nexo_ack_seconds";
+    /// Deliveries that went on to their second channel, by carrier.
+    Counter: pub const FALLBACKS: &str = "nexo_fallbacks_total";
+    /// Jobs that wait in a carrier's queue.
+    Gauge: pub const QUEUE_DEPTH: &str = "nexo_queue_depth";
+    /// Slots of a carrier's queue that are reserved or taken.
+    Gauge: pub const QUEUE_SLOTS: &str = "nexo_queue_slots";
+    /// Age in seconds of the oldest job that waits in a carrier's queue.
+    Gauge: pub const QUEUE_OLDEST_SECONDS: &str = "nexo_queue_oldest_seconds";
+    /// Jobs that could not leave in time, by carrier.
+    Counter: pub const DISPATCH_EXPIRED: &str = "nexo_dispatch_expired_total";
+    /// 1 if the link is up, by link.
+    Gauge: pub const LINK_UP: &str = "nexo_link_up";
+    /// Times that a carrier's breaker opened, by carrier.
+    Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
+
+    // ---- tracking: ends
+    /// Deliveries that await their end on this node.
+    Gauge: pub const DELIVERIES_IN_FLIGHT: &str = "nexo_deliveries_in_flight";
+    /// Receipts by carrier and state.
+    Counter: pub const RECEIPTS: &str = "nexo_receipts_total";
+    /// Deliveries that this node ended, by state and carrier.
+    Counter: pub const SETTLED: &str = "nexo_settled_total";
+    /// Seconds from the commit of the charge to the final state, by state and carrier.
+    Histogram in LIFE: pub const FINAL_SECONDS: &str = "nexo_final_seconds";
+    /// Charges that went back.
+    Counter: pub const REFUNDS: &str = "nexo_refunds_total";
+    /// Micro-dollars that went back.
+    Counter: pub const REFUNDED_MICRO_USD: &str = "nexo_refunded_micro_usd_total";
+
+    // ---- keys
+    /// Live keys that this node knows.
+    Gauge: pub const KEYS_LIVE: &str = "nexo_keys_live";
+    /// Seconds since the key list's last good poll.
+    Gauge: pub const KEYS_AGE_SECONDS: &str = "nexo_keys_age_seconds";
+
+    // ---- sweeper
+    /// Overdue deliveries that this node's sweeper ended.
+    Counter: pub const SWEPT: &str = "nexo_swept_total";
+    /// Seconds that the sweeper's watermark is behind the database's clock.
+    Gauge: pub const SWEEPER_LAG_SECONDS: &str = "nexo_sweeper_lag_seconds";
+    /// Rows that were folded or deleted, by table.
+    Counter: pub const PRUNED: &str = "nexo_pruned_total";
+    /// Wallets whose rows do not add up, as last checked: always 0.
+    Gauge: pub const WALLET_BREACHES: &str = "nexo_wallet_breaches";
+    /// Wallets that were checked against their rows.
+    Counter: pub const WALLETS_CHECKED: &str = "nexo_wallets_checked_total";
+
+    // ---- the process
+    /// 1, with the version as label.
+    Gauge: pub const BUILD_INFO: &str = "nexo_build_info";
+    /// Restarts of supervised actors, by actor.
+    Counter: pub const ACTOR_RESTARTS: &str = "nexo_actor_restarts_total";
+    /// Panics, wherever they were caught.
+    Counter: pub const PANICS: &str = "nexo_panics_total";
+    /// 1 if the node is ready, as `/readyz` says.
+    Gauge: pub const READY: &str = "nexo_ready";
+    /// Seconds that this node's wall clock is ahead of the database's (negative: behind).
+    Gauge: pub const CLOCK_SKEW_SECONDS: &str = "nexo_clock_skew_seconds";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions_of_prometheus() {
+        let mut seen = HashSet::new();
+        for metric in ALL {
+            let name = metric.name;
+            assert!(seen.insert(name), "{name} is declared twice");
+            assert!(name.starts_with("nexo_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(metric.kind == Kind::Histogram, !metric.buckets.is_empty(), "{name}");
+            assert!(metric.buckets.is_sorted(), "{name}");
+            assert!(metric.help.trim().ends_with('.') || metric.help.contains(':'), "{name}: {}", metric.help);
+        }
+    }
+}
