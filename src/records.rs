@@ -7,5 +7,6 @@
 pub mod acceptance;
 pub mod deliveries;
 pub mod idempotency;
+pub mod keyring;
 pub mod pruning;
 pub mod settlement;
