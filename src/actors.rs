@@ -9,3 +9,4 @@ pub mod cooldown;
 mod group_commit;
 pub mod supervise;
 pub mod tracking;
+pub mod wallet;
