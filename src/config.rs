@@ -4,6 +4,8 @@
 //! One struct per concern; each module is handed only its own. Unknown fields and contradictions are refused at start.
 //! Durations are milliseconds in the file (`…_ms`) and [`Duration`] through the accessor of the same name.
 
+pub mod carriers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
