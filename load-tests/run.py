@@ -392,6 +392,35 @@ def idle():
     record("idle", rows)
 
 
+@step
+def k6():
+    """The k6 scripts (burst, spike, steady) with their thresholds, Postgres."""
+    daemon = node("k6", "postgres", {"simulator": {"ack_ms": 5}})
+    keys = daemon.provision()
+    daemon.start()
+    rows = []
+    for n, script in enumerate(("burst", "spike", "steady")):
+        summary = rig.k6(script, daemon, keys, rig.served_prefixes(), n * 50_000_000)
+        metrics = summary["metrics"]
+        took, shed = metrics["http_req_duration"], metrics.get("shed_answers", {"count": 0})["count"]
+        rows.append(
+            row(
+                f"k6 {script}.js",
+                metrics["http_reqs"]["rate"],
+                None,
+                took["med"],
+                took.get("p(99)", took["p(95)"]),
+                shed + metrics.get("unexpected_answers", {"count": 0})["count"],
+                goal="its thresholds",
+                note="a threshold was crossed" if summary["crossed"] else "every threshold was kept",
+            )
+        )
+    daemon.wait_settled()
+    daemon.stop()
+    daemon.verify()
+    record("k6", rows)
+
+
 def write_table():
     """One table of everything that was measured, in the order of the steps."""
     measured = results()
