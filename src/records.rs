@@ -5,4 +5,8 @@
 //! wallets → inserts, rows sorted by key.
 
 pub mod acceptance;
+pub mod deliveries;
+pub mod idempotency;
+pub mod keyring;
+pub mod pruning;
 pub mod settlement;

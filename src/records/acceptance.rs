@@ -1,12 +1,27 @@
-//! *Accept*: the one transaction that claims a phone's window, charges a wallet and writes the delivery.
+//! *Accept*: the one transaction that claims keys and windows, charges wallets and writes deliveries.
+//!
+//! It decides a whole batch: what a phone or a wallet allows is read under the rows' locks, decided by the pure rule in
+//! `domain::posting`, and written in bulk. An order that is not charged leaves nothing behind. A batch never holds a
+//! phone or an idempotency key twice: two rows with one conflict key in one statement kill the batch on Postgres.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
+
+use futures_util::future::{try_join, try_join4};
 
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::ids::{AccountId, DeliveryId};
-use crate::domain::money::MicroUsd;
+use crate::domain::money::{Buckets, MicroUsd};
+use crate::domain::posting;
 use crate::domain::sealing::PhoneKey;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, duration_micros};
+use crate::records::idempotency;
+use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
+
+/// One code per phone in this time, over all accounts and nodes (seed: API reference §10; it is the carrier's rule).
+pub const WINDOW: Duration = Duration::from_secs(30);
+/// An id must carry a time this near to the database's: the sweeper walks the primary key by age.
+const ID_SKEW_MAX: Duration = Duration::from_secs(10);
 
 /// One OTP that asks to be accepted; everything that its rows will hold, and nothing secret.
 #[derive(Clone, Debug)]
@@ -55,4 +70,299 @@ pub enum Verdict {
     StaleKey,
     /// The order's id is too far from the database's clock.
     ClockSkew,
+}
+
+/// The verdicts in the order of the orders, and the database's clock after the locks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    pub verdicts: Vec<Verdict>,
+    pub now: Timestamp,
+}
+
+static CLAIM_WINDOWS: Statement = Statement::new(
+    "windows.claim",
+    &[Type::I64, Type::Id],
+    &[Type::I64],
+    "WITH r(phone_key, delivery) AS ({rows}) \
+     INSERT INTO cooldown_windows (phone_key, until_us, delivery) \
+     SELECT phone_key, {now_us} + $3, delivery FROM r WHERE true ORDER BY phone_key \
+     ON CONFLICT (phone_key) DO UPDATE SET until_us = {now_us} + $3, delivery = excluded.delivery \
+     WHERE cooldown_windows.until_us <= {now_us} RETURNING phone_key, until_us",
+);
+
+static READ_WINDOWS: Statement = Statement::new(
+    "windows.read",
+    &[Type::I64],
+    &[],
+    "WITH r(phone_key) AS ({rows}) SELECT w.phone_key, w.until_us, w.delivery, {now_us} \
+     FROM r JOIN cooldown_windows w ON w.phone_key = r.phone_key",
+);
+
+static LOCK_WALLETS: Statement = Statement::new(
+    "wallets.lock_for_charge",
+    &[Type::Id],
+    &[],
+    "WITH r(account) AS ({rows}) SELECT w.account, w.free_credit, w.bonus_credit, w.balance, \
+     (SELECT epoch FROM auth_epoch WHERE one = 1), {now_us} \
+     FROM r JOIN wallets w ON w.account = r.account ORDER BY w.account {for_update:w}",
+);
+
+static WRITE_WALLETS: Statement = Statement::new(
+    "wallets.charge",
+    &[Type::Id, Type::I64, Type::I64, Type::I64],
+    &[],
+    "WITH r(account, free_credit, bonus_credit, balance) AS ({rows}) \
+     UPDATE wallets SET free_credit = r.free_credit, bonus_credit = r.bonus_credit, balance = r.balance \
+     FROM r WHERE wallets.account = r.account",
+);
+
+static WRITE_DELIVERIES: Statement = Statement::new(
+    "deliveries.insert",
+    &[
+        Type::Id,
+        Type::Id,
+        Type::I64,
+        Type::Bytes,
+        Type::Bytes,
+        Type::Text,
+        Type::Text,
+        Type::I64,
+        Type::I64,
+        Type::I64,
+        Type::I64,
+        Type::I64,
+    ],
+    &[],
+    "WITH r(id, account, phone_key, phone_sealed, metadata_sealed, carrier, channel, from_free, from_bonus, \
+     from_balance, created_us, settle_us) AS ({rows}) \
+     INSERT INTO deliveries (id, account, phone_key, phone_sealed, metadata_sealed, carrier, channel, from_free, \
+     from_bonus, from_balance, created_us, settle_us, status) \
+     SELECT id, account, phone_key, phone_sealed, metadata_sealed, carrier, channel, from_free, from_bonus, \
+     from_balance, created_us, settle_us, 0 FROM r",
+);
+
+static CLOCK: Statement = Statement::new("clock", &[], &[], "SELECT {now_us}");
+
+static GIVE_WINDOWS_BACK: Statement = Statement::new(
+    "windows.give_back",
+    &[Type::I64, Type::Id],
+    &[],
+    "WITH r(phone_key, delivery) AS ({rows}) UPDATE cooldown_windows SET until_us = 0 \
+     FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
+);
+
+/// A wallet under lock, and what else the same statement read.
+struct Wallets {
+    by_account: HashMap<AccountId, Buckets>,
+    epoch: i64,
+    now: Timestamp,
+}
+
+/// Decides and writes a batch. The verdicts are true once the transaction has committed.
+///
+/// # Errors
+/// [`StoreError`]; nothing of the batch happened then.
+pub async fn accept(tx: &Tx, orders: &[Order]) -> Result<Accepted, StoreError> {
+    assert_distinct(orders);
+    let keyed: Vec<&Order> = orders.iter().filter(|order| order.idempotency.is_some()).collect();
+    let known = idempotency::claim(tx, &keyed).await?;
+    let claiming: Vec<&Order> = orders.iter().filter(|order| !known.contains(&order.delivery)).collect();
+    let (claimed, wallets) = try_join(claim_windows(tx, &claiming), lock_wallets(tx, &claiming)).await?;
+    let mut wallets = match wallets {
+        Some(wallets) => wallets,
+        None => Wallets { by_account: HashMap::new(), epoch: 0, now: clock(tx).await? },
+    };
+    let cooling = read_windows(tx, &claiming, &claimed).await?;
+
+    let mut charged = Vec::with_capacity(orders.len());
+    let mut verdicts = Vec::with_capacity(orders.len());
+    for order in orders {
+        let verdict = if known.contains(&order.delivery) {
+            Verdict::KeyKnown
+        } else if order.auth_epoch < wallets.epoch {
+            Verdict::StaleKey
+        } else if skewed(order.delivery, wallets.now) {
+            Verdict::ClockSkew
+        } else if let Some(until) = claimed.get(&order.phone_key) {
+            let (verdict, split) = charge(order, until.minus(WINDOW), &mut wallets);
+            charged.extend(split.map(|split| (order, until.minus(WINDOW), split)));
+            verdict
+        } else {
+            cooling.get(&order.phone_key).cloned().unwrap_or_else(|| {
+                // The row went while it was read: its owner was given back. Ask for another moment.
+                Verdict::CoolingDown { remaining: Duration::from_millis(1), owner: order.delivery }
+            })
+        };
+        verdicts.push(verdict);
+    }
+    write(tx, orders, &verdicts, &charged, &claimed, &wallets).await?;
+    Ok(Accepted { verdicts, now: wallets.now })
+}
+
+fn assert_distinct(orders: &[Order]) {
+    let mut phones = HashSet::with_capacity(orders.len());
+    assert!(orders.iter().all(|order| phones.insert(order.phone_key)), "a batch holds a phone once");
+    let mut keys = HashSet::new();
+    let mut claims = orders.iter().filter_map(|o| o.idempotency.as_ref().map(|claim| (o.account, &claim.key)));
+    assert!(claims.all(|claim| keys.insert(claim)), "a batch holds an idempotency key once");
+}
+
+fn skewed(delivery: DeliveryId, now: Timestamp) -> bool {
+    let made = delivery.timestamp();
+    made > now.plus(ID_SKEW_MAX) || made < now.minus(ID_SKEW_MAX)
+}
+
+/// Charges one order in memory; the split is `None` if the wallet cannot pay.
+fn charge(order: &Order, created_at: Timestamp, wallets: &mut Wallets) -> (Verdict, Option<Buckets>) {
+    let Some(wallet) = wallets.by_account.get_mut(&order.account) else {
+        return (Verdict::Insufficient { balance: MicroUsd::ZERO }, None);
+    };
+    match posting::charge(wallet, order.price) {
+        Ok(split) => {
+            let balance = wallet.total().unwrap_or(MicroUsd::ZERO);
+            (Verdict::Charged { created_at, balance }, Some(split))
+        }
+        Err(insufficient) => (Verdict::Insufficient { balance: insufficient.available }, None),
+    }
+}
+
+/// The windows that are now this batch's, with their end.
+async fn claim_windows(tx: &Tx, orders: &[&Order]) -> Result<HashMap<PhoneKey, Timestamp>, StoreError> {
+    let columns = phones_and_owners(orders);
+    let rows = tx.query(&CLAIM_WINDOWS, &columns, &[Scalar::I64(duration_micros(WINDOW))]).await?;
+    rows.iter().map(|row| Ok((PhoneKey::from_number(row.i64(0)?), Timestamp::from_micros(row.i64(1)?)))).collect()
+}
+
+fn phones_and_owners<'a>(orders: &[&'a Order]) -> [Column<'a>; 2] {
+    [
+        Column::I64(orders.iter().map(|order| order.phone_key.number()).collect()),
+        Column::ids(orders.iter().map(|order| order.delivery.as_bytes())),
+    ]
+}
+
+/// Who holds the windows that were not claimed, and for how long.
+async fn read_windows(
+    tx: &Tx,
+    orders: &[&Order],
+    claimed: &HashMap<PhoneKey, Timestamp>,
+) -> Result<HashMap<PhoneKey, Verdict>, StoreError> {
+    let lost = orders.iter().filter(|order| !claimed.contains_key(&order.phone_key));
+    let rows =
+        tx.query(&READ_WINDOWS, &[Column::I64(lost.map(|order| order.phone_key.number()).collect())], &[]).await?;
+    let cooling = |row: &Row| {
+        let until = Timestamp::from_micros(row.i64(1)?);
+        let remaining = until.since(Timestamp::from_micros(row.i64(3)?)).max(Duration::from_millis(1));
+        let owner = DeliveryId::from_bytes(row.id(2)?);
+        Ok((PhoneKey::from_number(row.i64(0)?), Verdict::CoolingDown { remaining, owner }))
+    };
+    rows.iter().map(cooling).collect()
+}
+
+/// Locks the wallets in the order of their accounts; `None` if there are no orders or no wallet.
+async fn lock_wallets(tx: &Tx, orders: &[&Order]) -> Result<Option<Wallets>, StoreError> {
+    let mut accounts: Vec<AccountId> = orders.iter().map(|order| order.account).collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let rows = tx.query(&LOCK_WALLETS, &[Column::ids(accounts.iter().map(AccountId::as_bytes))], &[]).await?;
+    let mut wallets: Option<Wallets> = None;
+    for row in &rows {
+        let (epoch, now) = (row.i64(4)?, Timestamp::from_micros(row.i64(5)?));
+        let wallets =
+            wallets.get_or_insert_with(|| Wallets { by_account: HashMap::with_capacity(rows.len()), epoch, now });
+        wallets.by_account.insert(AccountId::from_bytes(row.id(0)?), buckets(row, 1)?);
+        wallets.epoch = wallets.epoch.max(epoch);
+        wallets.now = wallets.now.max(now);
+    }
+    Ok(wallets)
+}
+
+/// The database's clock, where no wallet's row brings it along.
+async fn clock(tx: &Tx) -> Result<Timestamp, StoreError> {
+    let rows = tx.query(&CLOCK, &[], &[]).await?;
+    let row = rows.first().ok_or_else(|| StoreError::Internal("the clock gave no row".into()))?;
+    row.i64(0).map(Timestamp::from_micros)
+}
+
+/// Three amounts that stand side by side in a row, in spend order.
+pub(super) fn buckets(row: &Row, first: usize) -> Result<Buckets, StoreError> {
+    Ok(Buckets {
+        free: MicroUsd::from_micros(row.i64(first)?),
+        bonus: MicroUsd::from_micros(row.i64(first + 1)?),
+        cash: MicroUsd::from_micros(row.i64(first + 2)?),
+    })
+}
+
+/// Writes the charges, and takes back what the losers had claimed.
+async fn write(
+    tx: &Tx,
+    orders: &[Order],
+    verdicts: &[Verdict],
+    charged: &[(&Order, Timestamp, Buckets)],
+    claimed: &HashMap<PhoneKey, Timestamp>,
+    wallets: &Wallets,
+) -> Result<(), StoreError> {
+    let lost: Vec<&Order> = orders
+        .iter()
+        .zip(verdicts)
+        .filter(|(_, verdict)| !matches!(verdict, Verdict::Charged { .. } | Verdict::KeyKnown))
+        .map(|(order, _)| order)
+        .collect();
+    let unpaid: Vec<&Order> = lost.iter().copied().filter(|order| claimed.contains_key(&order.phone_key)).collect();
+    let answers = orders.iter().zip(verdicts).filter_map(|(order, verdict)| match verdict {
+        Verdict::Charged { balance, .. } => order.idempotency.as_ref().map(|claim| (order, claim, *balance)),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    let idempotency = async {
+        idempotency::give_back(tx, &lost).await?;
+        idempotency::record_balances(tx, &answers).await
+    };
+    let give_back = phones_and_owners(&unpaid);
+    try_join4(
+        idempotency,
+        tx.execute(&GIVE_WINDOWS_BACK, &give_back, &[]),
+        write_wallets(tx, charged, wallets),
+        write_deliveries(tx, charged),
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_wallets(tx: &Tx, charged: &[(&Order, Timestamp, Buckets)], wallets: &Wallets) -> Result<(), StoreError> {
+    let touched: BTreeMap<AccountId, Buckets> = charged
+        .iter()
+        .filter_map(|(order, ..)| wallets.by_account.get(&order.account).map(|wallet| (order.account, *wallet)))
+        .collect();
+    let amounts = |part: fn(&Buckets) -> MicroUsd| Column::I64(touched.values().map(|w| part(w).micros()).collect());
+    let columns = [
+        Column::ids(touched.keys().map(AccountId::as_bytes)),
+        amounts(|wallet| wallet.free),
+        amounts(|wallet| wallet.bonus),
+        amounts(|wallet| wallet.cash),
+    ];
+    let written = tx.execute(&WRITE_WALLETS, &columns, &[]).await?;
+    assert_eq!(written, touched.len() as u64, "every locked wallet is written");
+    Ok(())
+}
+
+async fn write_deliveries(tx: &Tx, charged: &[(&Order, Timestamp, Buckets)]) -> Result<(), StoreError> {
+    let amounts =
+        |part: fn(&Buckets) -> MicroUsd| Column::I64(charged.iter().map(|(_, _, s)| part(s).micros()).collect());
+    let columns = [
+        Column::ids(charged.iter().map(|(order, ..)| order.delivery.as_bytes())),
+        Column::ids(charged.iter().map(|(order, ..)| order.account.as_bytes())),
+        Column::I64(charged.iter().map(|(order, ..)| order.phone_key.number()).collect()),
+        Column::Bytes(charged.iter().map(|(order, ..)| order.phone_sealed.as_slice()).collect()),
+        Column::OptBytes(charged.iter().map(|(order, ..)| order.metadata_sealed.as_deref()).collect()),
+        Column::Text(charged.iter().map(|(order, ..)| order.carrier.as_str()).collect()),
+        Column::Text(charged.iter().map(|(order, ..)| order.channel.as_str()).collect()),
+        amounts(|split| split.free),
+        amounts(|split| split.bonus),
+        amounts(|split| split.cash),
+        Column::I64(charged.iter().map(|(_, created_at, _)| created_at.micros()).collect()),
+        Column::I64(charged.iter().map(|(order, at, _)| at.plus(order.settle_after).micros()).collect()),
+    ];
+    let written = tx.execute(&WRITE_DELIVERIES, &columns, &[]).await?;
+    assert_eq!(written, charged.len() as u64, "every charge is a delivery row");
+    Ok(())
 }

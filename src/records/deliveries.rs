@@ -1,0 +1,218 @@
+//! Deliveries as their owner sees them: found by id, listed newest first.
+//!
+//! Every query is scoped by the account; what is another's does not exist. Phones and metadata are opened here and
+//! nowhere below.
+
+use std::sync::Arc;
+
+use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::delivery::{FailureCode, Status};
+use crate::domain::ids::{AccountId, DeliveryId};
+use crate::domain::metadata::Metadata;
+use crate::domain::money::MicroUsd;
+use crate::domain::phone::Phone;
+use crate::domain::sealing::Keyring;
+use crate::domain::time::Timestamp;
+use crate::records::acceptance::buckets;
+use crate::store::{Row, Scalar, Statement, Store, StoreError, Tx, Type};
+
+/// How many rows one page of a filtered list looks through: a filter that matches nothing must not scan an account's
+/// whole past in one request.
+const SCAN_MAX: i64 = 20_000;
+
+/// One delivery, opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub phone: Phone,
+    pub carrier: Carrier,
+    pub channel: Channel,
+    pub status: Status,
+    pub cost: MicroUsd,
+    /// The charge went back.
+    pub refunded: bool,
+    pub error_code: Option<FailureCode>,
+    pub carrier_status: Option<String>,
+    pub created_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    pub metadata: Option<Metadata>,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// 1–100.
+    pub limit: usize,
+    pub starting_after: Option<DeliveryId>,
+    pub status: Option<Status>,
+    pub phone: Option<Phone>,
+}
+
+/// One page, newest first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listing {
+    pub data: Vec<Delivery>,
+    pub has_more: bool,
+    /// Where the next page starts; with a filter it may lie beyond the last delivery shown.
+    pub next_cursor: Option<DeliveryId>,
+}
+
+/// Why there is no page.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ListError {
+    /// The cursor is not a delivery of this account.
+    #[error("the cursor is not one of this account's deliveries")]
+    BadCursor,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+static FIND: Statement = Statement::new(
+    "deliveries.find",
+    &[],
+    &[Type::Id, Type::Id],
+    "SELECT id, phone_sealed, metadata_sealed, carrier, channel, status, from_free, from_bonus, from_balance, \
+     error_code, carrier_status, created_us, completed_us FROM deliveries WHERE account = $1 AND id = $2",
+);
+
+static LIST: Statement = Statement::new(
+    "deliveries.list",
+    &[],
+    &[Type::Id, Type::Id, Type::I64],
+    "SELECT id, phone_sealed, metadata_sealed, carrier, channel, status, from_free, from_bonus, from_balance, \
+     error_code, carrier_status, created_us, completed_us FROM deliveries WHERE account = $1 AND id < $2 \
+     ORDER BY account DESC, id DESC LIMIT $3",
+);
+
+static LIST_FILTERED: Statement = Statement::new(
+    "deliveries.list_filtered",
+    &[],
+    &[Type::Id, Type::Id, Type::I64, Type::I64, Type::I64, Type::I64],
+    "SELECT id, phone_sealed, metadata_sealed, carrier, channel, status, from_free, from_bonus, from_balance, \
+     error_code, carrier_status, created_us, completed_us FROM \
+     (SELECT * FROM deliveries WHERE account = $1 AND id < $2 ORDER BY account DESC, id DESC LIMIT $6) AS scanned \
+     WHERE ($4 < 0 OR status = $4) AND ($5 = 0 OR phone_key = $5) ORDER BY id DESC LIMIT $3",
+);
+
+static LAST_SCANNED: Statement = Statement::new(
+    "deliveries.last_scanned",
+    &[],
+    &[Type::Id, Type::Id, Type::I64],
+    "SELECT id FROM deliveries WHERE account = $1 AND id < $2 ORDER BY account DESC, id DESC LIMIT 1 OFFSET $3",
+);
+
+/// Reads deliveries; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Deliveries {
+    store: Store,
+    keyring: Arc<Keyring>,
+}
+
+impl Deliveries {
+    #[must_use]
+    pub fn new(store: Store, keyring: Arc<Keyring>) -> Self {
+        Self { store, keyring }
+    }
+
+    /// The delivery, if it is this account's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database is out of reach.
+    pub async fn find(&self, account: AccountId, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let keyring = Arc::clone(&self.keyring);
+        self.store
+            .read(move |tx| {
+                Box::pin(async move {
+                    let rows = tx.query(&FIND, &[], &scope(account, id)).await?;
+                    rows.first().map(|row| open(row, &keyring)).transpose()
+                })
+            })
+            .await
+    }
+
+    /// One page of the account's deliveries, newest first.
+    ///
+    /// # Errors
+    /// [`ListError::BadCursor`] for a cursor that is not one of this account's deliveries.
+    pub async fn list(&self, account: AccountId, page: &Page) -> Result<Listing, ListError> {
+        let keyring = Arc::clone(&self.keyring);
+        let page = page.clone();
+        let phone_key = page.phone.map_or(0, |phone| keyring.phone_key(phone).number());
+        let listing = self
+            .store
+            .read(move |tx| {
+                Box::pin(async move {
+                    let after = page.starting_after.unwrap_or(DeliveryId::from_bytes([0xff; 16]));
+                    if page.starting_after.is_some() && tx.query(&FIND, &[], &scope(account, after)).await?.is_empty() {
+                        return Ok(None);
+                    }
+                    list(tx, account, after, &page, phone_key, &keyring).await.map(Some)
+                })
+            })
+            .await?;
+        listing.ok_or(ListError::BadCursor)
+    }
+}
+
+fn scope(account: AccountId, id: DeliveryId) -> [Scalar<'static>; 2] {
+    [Scalar::Id(*account.as_bytes()), Scalar::Id(*id.as_bytes())]
+}
+
+async fn list(
+    tx: &Tx,
+    account: AccountId,
+    after: DeliveryId,
+    page: &Page,
+    phone_key: i64,
+    keyring: &Keyring,
+) -> Result<Listing, StoreError> {
+    let filtered = page.status.is_some() || page.phone.is_some();
+    let [of_account, from] = scope(account, after);
+    let wanted = Scalar::I64(i64::try_from(page.limit).unwrap_or(i64::MAX).saturating_add(1));
+    let rows = if filtered {
+        let status = Scalar::I64(page.status.map_or(-1, Status::number));
+        let scalars = [of_account, from, wanted, status, Scalar::I64(phone_key), Scalar::I64(SCAN_MAX)];
+        tx.query(&LIST_FILTERED, &[], &scalars).await?
+    } else {
+        tx.query(&LIST, &[], &[of_account, from, wanted]).await?
+    };
+    let mut data = rows.iter().map(|row| open(row, keyring)).collect::<Result<Vec<_>, _>>()?;
+    if data.len() > page.limit {
+        data.truncate(page.limit);
+        let next_cursor = data.last().map(|delivery| delivery.id);
+        return Ok(Listing { data, has_more: true, next_cursor });
+    }
+    // A filtered page that is not full may have stopped at the end of its scan and not of the list.
+    let scanned_to = if filtered {
+        let rows = tx.query(&LAST_SCANNED, &[], &[of_account, from, Scalar::I64(SCAN_MAX - 1)]).await?;
+        rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()?
+    } else {
+        None
+    };
+    let last_shown = data.last().map(|delivery| delivery.id);
+    Ok(Listing { data, has_more: scanned_to.is_some(), next_cursor: scanned_to.or(last_shown) })
+}
+
+fn open(row: &Row, keyring: &Keyring) -> Result<Delivery, StoreError> {
+    let malformed = |what: &str| StoreError::Internal(format!("a delivery's {what} cannot be read"));
+    let id = DeliveryId::from_bytes(row.id(0)?);
+    let metadata = row
+        .opt_bytes(2)?
+        .map(|sealed| keyring.open_metadata(id, &sealed).ok_or_else(|| malformed("metadata")))
+        .transpose()?;
+    let status = Status::from_number(row.i64(5)?).ok_or_else(|| malformed("status"))?;
+    Ok(Delivery {
+        id,
+        phone: keyring.open_phone(id, &row.bytes(1)?).ok_or_else(|| malformed("phone"))?,
+        carrier: Carrier::new(&row.text(3)?).ok_or_else(|| malformed("carrier"))?,
+        channel: Channel::from_name(&row.text(4)?).ok_or_else(|| malformed("channel"))?,
+        status,
+        cost: buckets(row, 6)?.total().ok_or_else(|| malformed("cost"))?,
+        refunded: status == Status::Failed,
+        error_code: row.opt_text(9)?.and_then(|code| FailureCode::from_name(&code)),
+        carrier_status: row.opt_text(10)?,
+        created_at: Timestamp::from_micros(row.i64(11)?),
+        completed_at: row.opt_i64(12)?.map(Timestamp::from_micros),
+        metadata,
+    })
+}

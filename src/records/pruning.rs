@@ -1,0 +1,168 @@
+//! What goes when it is old: the sweeper's watermark, and rows past their keep time.
+//!
+//! Old deliveries are folded: what their charges and refunds sum to becomes part of the account's one carried-forward
+//! movement, in the transaction that deletes them, so that the ledger's sums stay what they were.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::ids::{AccountId, DeliveryId, MovementId};
+use crate::domain::money::Buckets;
+use crate::domain::time::duration_micros;
+use crate::records::acceptance::buckets;
+use crate::store::{Column, Scalar, Statement, StoreError, Tx, Type};
+
+static WATERMARK: Statement =
+    Statement::new("sweeper.watermark", &[], &[], "SELECT watermark FROM sweeper WHERE one = 1");
+
+static ADVANCE: Statement = Statement::new(
+    "sweeper.advance",
+    &[],
+    &[Type::Id],
+    "UPDATE sweeper SET watermark = $1 WHERE one = 1 AND watermark < $1 AND NOT EXISTS \
+     (SELECT 1 FROM deliveries d WHERE d.id > (SELECT watermark FROM sweeper WHERE one = 1) AND d.id <= $1 \
+     AND d.status = 0)",
+);
+
+static FIRST_SENT: Statement = Statement::new(
+    "deliveries.first_sent",
+    &[],
+    &[Type::Id, Type::Id],
+    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 ORDER BY id LIMIT 1",
+);
+
+static PRUNE_BATCHES: Statement = Statement::new(
+    "batches.prune",
+    &[],
+    &[Type::Id, Type::I64],
+    "DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE id < $1 ORDER BY id LIMIT $2)",
+);
+
+static PRUNE_WINDOWS: Statement = Statement::new(
+    "windows.prune",
+    &[],
+    &[Type::I64, Type::I64],
+    "DELETE FROM cooldown_windows WHERE phone_key IN \
+     (SELECT phone_key FROM cooldown_windows WHERE until_us < {now_us} - $1 LIMIT $2 {for_update} {skip_locked}) \
+     AND until_us < {now_us} - $1",
+);
+
+static OLD_DELIVERIES: Statement = Statement::new(
+    "deliveries.old",
+    &[],
+    &[Type::Id, Type::I64],
+    "SELECT id, account, from_free, from_bonus, from_balance FROM deliveries \
+     WHERE id < $1 AND id <= (SELECT watermark FROM sweeper WHERE one = 1) AND status <> 0 \
+     ORDER BY id LIMIT $2 {for_update} {skip_locked}",
+);
+
+static DROP_DELIVERIES: Statement = Statement::new(
+    "deliveries.drop",
+    &[Type::Id],
+    &[],
+    "WITH r(id) AS ({rows}) DELETE FROM deliveries WHERE id IN (SELECT id FROM r)",
+);
+
+static DROP_REFUNDS: Statement = Statement::new(
+    "movements.drop_refunds",
+    &[Type::Id],
+    &[],
+    "WITH r(id) AS ({rows}) DELETE FROM movements WHERE id IN (SELECT id FROM r) AND kind = 'refund' \
+     RETURNING account, free_credit, bonus_credit, balance",
+);
+
+static CARRY_FORWARD: Statement = Statement::new(
+    "movements.carry_forward",
+    &[Type::Id, Type::Id, Type::I64, Type::I64, Type::I64],
+    &[],
+    "WITH r(id, account, free_credit, bonus_credit, balance) AS ({rows}) \
+     INSERT INTO movements (id, account, kind, reference, free_credit, bonus_credit, balance, at_us) \
+     SELECT id, account, 'carried_forward', 'carried_forward', free_credit, bonus_credit, balance, {now_us} \
+     FROM r WHERE true ORDER BY account \
+     ON CONFLICT (account, reference) WHERE reference IS NOT NULL DO UPDATE SET \
+     free_credit = movements.free_credit + excluded.free_credit, \
+     bonus_credit = movements.bonus_credit + excluded.bonus_credit, \
+     balance = movements.balance + excluded.balance, at_us = excluded.at_us",
+);
+
+/// Up to where every delivery has ended.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn watermark(tx: &Tx) -> Result<DeliveryId, StoreError> {
+    let rows = tx.query(&WATERMARK, &[], &[]).await?;
+    let row = rows.first().ok_or_else(|| StoreError::Internal("the sweeper has no row".into()))?;
+    row.id(0).map(DeliveryId::from_bytes)
+}
+
+/// Moves the watermark forward to `to`, unless a delivery before it is still `sent`; says whether it moved.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn advance_watermark(tx: &Tx, to: DeliveryId) -> Result<bool, StoreError> {
+    Ok(tx.execute(&ADVANCE, &[], &[Scalar::Id(*to.as_bytes())]).await? == 1)
+}
+
+/// The oldest delivery in `(after, until]` that is still `sent`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn first_sent(tx: &Tx, after: DeliveryId, until: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+    let scalars = [Scalar::Id(*after.as_bytes()), Scalar::Id(*until.as_bytes())];
+    let rows = tx.query(&FIRST_SENT, &[], &scalars).await?;
+    rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()
+}
+
+/// Drops at most `limit` batches made before `before` (an id's floor) and says how many went. Keep them far longer than
+/// an unknown commit may take to be resolved.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune_batches(tx: &Tx, before: DeliveryId, limit: i64) -> Result<u64, StoreError> {
+    tx.execute(&PRUNE_BATCHES, &[], &[Scalar::Id(*before.as_bytes()), Scalar::I64(limit)]).await
+}
+
+/// Drops at most `limit` windows that ended longer than `ago` ago and says how many went.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn prune_windows(tx: &Tx, ago: Duration, limit: i64) -> Result<u64, StoreError> {
+    tx.execute(&PRUNE_WINDOWS, &[], &[Scalar::I64(duration_micros(ago)), Scalar::I64(limit)]).await
+}
+
+/// Folds at most `limit` ended deliveries made before `before` into their accounts' carried-forward movements and says how
+/// many went. `fresh_id` names a new movement; an account that has one keeps it.
+///
+/// # Errors
+/// [`StoreError`]; nothing is folded then.
+pub async fn fold_deliveries(
+    tx: &Tx,
+    before: DeliveryId,
+    limit: i64,
+    fresh_id: &(dyn Fn() -> MovementId + Sync),
+) -> Result<u64, StoreError> {
+    let old = tx.query(&OLD_DELIVERIES, &[], &[Scalar::Id(*before.as_bytes()), Scalar::I64(limit)]).await?;
+    let ids: Vec<[u8; 16]> = old.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?;
+    let overflow = || StoreError::Internal("a carried-forward sum overflows".into());
+    let mut sums: BTreeMap<AccountId, Buckets> = BTreeMap::new();
+    for row in &old {
+        let sum = sums.entry(AccountId::from_bytes(row.id(1)?)).or_default();
+        *sum = sum.checked_sub(buckets(row, 2)?).ok_or_else(overflow)?;
+    }
+    // A refund's row bears the id of its delivery.
+    for row in tx.query(&DROP_REFUNDS, &[Column::ids(&ids)], &[]).await? {
+        let sum = sums.entry(AccountId::from_bytes(row.id(0)?)).or_default();
+        *sum = sum.checked_add(buckets(&row, 1)?).ok_or_else(overflow)?;
+    }
+    tx.execute(&DROP_DELIVERIES, &[Column::ids(&ids)], &[]).await?;
+    let fresh: Vec<MovementId> = sums.keys().map(|_| fresh_id()).collect();
+    let columns = [
+        Column::ids(fresh.iter().map(MovementId::as_bytes)),
+        Column::ids(sums.keys().map(AccountId::as_bytes)),
+        Column::I64(sums.values().map(|sum| sum.free.micros()).collect()),
+        Column::I64(sums.values().map(|sum| sum.bonus.micros()).collect()),
+        Column::I64(sums.values().map(|sum| sum.cash.micros()).collect()),
+    ];
+    tx.execute(&CARRY_FORWARD, &columns, &[]).await?;
+    Ok(ids.len() as u64)
+}

@@ -1,0 +1,81 @@
+//! Privileges: what only one part of the house may do.
+
+use crate::source::{Source, rust_files};
+use crate::{assert_complains, assert_tidy};
+
+struct Privilege {
+    what: &'static str,
+    tokens: &'static [&'static str],
+    parts: &'static [&'static str],
+}
+
+const IN_CODE: &[Privilege] = &[
+    Privilege {
+        what: "the HTTP server and its status codes",
+        tokens: &["hyper::", "hyper_util::", "http_body_util::", "StatusCode"],
+        parts: &["http"],
+    },
+    // The command line prints JSON (`--json`); it serves none.
+    Privilege { what: "JSON", tokens: &["serde_json::"], parts: &["http", "cli"] },
+    Privilege { what: "serde", tokens: &["serde::"], parts: &["config", "http", "cli"] },
+    Privilege {
+        what: "the database drivers",
+        tokens: &["rusqlite::", "tokio_postgres::", "deadpool_postgres::"],
+        parts: &["store"],
+    },
+    Privilege {
+        what: "the wall clock",
+        tokens: &["SystemTime::now", "Zoned::now", "UtcDateTime::now"],
+        parts: &["clock"],
+    },
+    Privilege { what: "actors", tokens: &["ractor::"], parts: &["actors", "app"] },
+];
+
+const SQL: &[&str] = &["{rows}", "SELECT ", "INSERT ", "UPDATE ", "DELETE FROM "];
+const SQL_PARTS: &[&str] = &["records", "store"];
+
+fn check(source: &Source) -> Vec<String> {
+    let part = source.part();
+    let mut complaints = Vec::new();
+    for privilege in IN_CODE.iter().filter(|privilege| !privilege.parts.contains(&part)) {
+        for at in privilege.tokens.iter().flat_map(|token| source.find(token)) {
+            complaints.push(format!(
+                "{}:{}: {} only in {}",
+                source.path,
+                source.line_of(at),
+                privilege.what,
+                privilege.parts.join(" and ")
+            ));
+        }
+    }
+    if !SQL_PARTS.contains(&part) {
+        for (line, _) in source.strings.iter().filter(|(_, text)| SQL.iter().any(|token| text.contains(token))) {
+            complaints.push(format!("{}:{line}: SQL text only in {}", source.path, SQL_PARTS.join(" and ")));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn every_privilege_stays_in_its_part() {
+    assert_tidy(&rust_files(&["src"]).iter().flat_map(check).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_rule_complains() {
+    let complaints = |path: &str, text: &str| check(&Source::new(path, text));
+    assert_complains(
+        &complaints("src/send.rs", "use hyper::Request;\nuse hyper::StatusCode;"),
+        &[":1: the HTTP", ":2: the", ":2: the"],
+    );
+    assert_complains(
+        &complaints("src/records/a.rs", "use serde_json::Value; use serde::Serialize;"),
+        &["JSON", "serde"],
+    );
+    assert_complains(&complaints("src/records/a.rs", "fn f(c: rusqlite::Connection) {}"), &["database drivers"]);
+    assert_complains(&complaints("src/send.rs", "let now = std::time::SystemTime::now();"), &["wall clock"]);
+    assert_complains(&complaints("src/carrier/a.rs", "use ractor::Actor;"), &["actors"]);
+    assert_complains(&complaints("src/cli/a.rs", "f(\"SELECT 1\");\n g(r\"… {rows}\");"), &[":1: SQL", ":2: SQL"]);
+    assert_complains(&complaints("src/records/a.rs", "f(\"SELECT 1\"); // hyper::Request"), &[]);
+    assert_complains(&complaints("src/actors/a.rs", "use ractor::Actor; use my_hyper::x;"), &[]);
+}
