@@ -7,3 +7,4 @@
 mod harness;
 mod house;
 mod ledger;
+mod operators;
