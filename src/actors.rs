@@ -1,1 +1,12 @@
-//! (being written)
+//! Floor 4: the actors, which own time, order and scarce connections, and never the truth.
+//!
+//! The database decides; a mailbox may be lost at any moment without losing money. Only cloneable handles leave a
+//! module; an `ActorRef` never does. Mailboxes are unbounded, so back-pressure is outside the actors: a handle is
+//! called by somebody who holds a permit ([`admission`]) or a slot of a carrier's queue.
+
+pub mod admission;
+pub mod cooldown;
+mod group_commit;
+pub mod supervise;
+pub mod tracking;
+pub mod wallet;

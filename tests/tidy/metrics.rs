@@ -31,8 +31,11 @@ fn check(sources: &[Source]) -> Vec<String> {
 }
 
 fn constants(source: &Source) -> Vec<String> {
-    let names = source.code.split("const ").skip(1).filter_map(|rest| rest.split_once(": &"));
-    names.map(|(name, _)| name.trim().to_owned()).filter(|name| !name.contains(char::is_whitespace)).collect()
+    let names = source.code.split("const ").skip(1).filter_map(|rest| rest.split_once(": &str"));
+    names
+        .map(|(name, _)| name.trim().to_owned())
+        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        .collect()
 }
 
 #[test]

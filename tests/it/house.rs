@@ -1,0 +1,59 @@
+//! The harness: what every behaviour test stands on.
+//!
+//! [`both_engines!`](crate::both_engines) makes two tests of one: on SQLite and on Postgres, each with a database of its
+//! own that is taken away when the test has passed.
+
+pub mod client;
+pub mod database;
+pub mod ledger;
+pub mod proxy;
+
+use nexo_route::store::Store;
+
+use database::{Database, Engine};
+
+/// Something that a test is given, fresh, and that is checked and taken away afterwards.
+pub trait Fixture: Sized {
+    /// Makes one on `engine`, runs the test with it, checks what must always hold, and cleans up.
+    async fn lend(engine: Engine, test: impl AsyncFnOnce(Self));
+}
+
+/// A migrated database, without the house around it.
+impl Fixture for Store {
+    async fn lend(engine: Engine, test: impl AsyncFnOnce(Self)) {
+        let database = Database::fresh(engine).await.expect("a database");
+        let store = Self::open(&database.url, 2).await.expect("opens");
+        store.migrate().await.expect("migrates");
+        test(store).await;
+        database.remove().await.expect("goes");
+    }
+}
+
+/// Makes a test on SQLite and one on Postgres of every function; its argument is any [`Fixture`](crate::house::Fixture).
+#[macro_export]
+macro_rules! both_engines {
+    ($( $(#[doc = $doc:literal])* async fn $name:ident($given:ident: $fixture:ty) $body:block )*) => {
+        mod sqlite {
+            use super::*;
+            $crate::on_engine! { Sqlite $( async fn $name($given: $fixture) $body )* }
+        }
+        mod postgres {
+            use super::*;
+            $crate::on_engine! { Postgres $( async fn $name($given: $fixture) $body )* }
+        }
+    };
+}
+
+/// One half of [`both_engines!`](crate::both_engines).
+#[macro_export]
+macro_rules! on_engine {
+    ($engine:ident $( async fn $name:ident($given:ident: $fixture:ty) $body:block )*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                use $crate::house::{Fixture, database::Engine};
+                <$fixture as Fixture>::lend(Engine::$engine, async |$given: $fixture| $body).await;
+            }
+        )*
+    };
+}
