@@ -8,3 +8,4 @@ mod harness;
 mod house;
 mod ledger;
 mod numbering;
+mod operators;
