@@ -8,3 +8,5 @@ pub mod admission;
 pub mod cooldown;
 mod group_commit;
 pub mod supervise;
+pub mod tracking;
+pub mod wallet;

@@ -4,6 +4,8 @@
 //! One struct per concern; each module is handed only its own. Unknown fields and contradictions are refused at start,
 //! with an error that names the field; secrets are never printed.
 
+pub mod carriers;
+
 mod check;
 mod edge;
 mod error;

@@ -238,7 +238,7 @@ mod tests {
                     prop_assert_eq!(admitted.is_ok(), held.len() < 6 && mine < 3);
                     held.extend(admitted.ok());
                 } else if !held.is_empty() {
-                    held.swap_remove(usize::from(number) % held.len());
+                    drop(held.swap_remove(usize::from(number) % held.len()));
                 }
                 prop_assert_eq!(admission.in_flight_now(), held.len());
             }

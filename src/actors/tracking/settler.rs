@@ -1,0 +1,279 @@
+//! The committer of one tracking shard: ends and idempotency answers, one transaction at a time.
+//!
+//! An end is tried until the database took it; both it and its retry after an unknown commit are idempotent. A row that the
+//! database will never take (a bug) is found by halving its batch and left to the sweeper, so that it holds up nobody else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use metrics::{counter, histogram};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::watching::Life;
+use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
+use crate::domain::carrier::Carrier;
+use crate::domain::delivery::Status;
+use crate::domain::money::MicroUsd;
+use crate::records::idempotency::{AnswerRecord, record_answers};
+use crate::records::settlement::{Settled, Settlement, settle};
+use crate::store::{CommitError, Store, StoreError, Tx, Writer};
+use crate::telemetry::names;
+
+const BACKOFF: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Who is told that an end is durable.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Nobody,
+    Caller(oneshot::Sender<Settled>),
+    Link(oneshot::Sender<()>),
+}
+
+/// One end and what the metrics need of its delivery, if this node knows it.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) settlement: Settlement,
+    pub(super) life: Option<Life>,
+    pub(super) reply: Reply,
+}
+
+/// What gathers in a shard.
+#[derive(Debug)]
+pub(super) enum Work {
+    End(Ending),
+    Answer(AnswerRecord),
+}
+
+impl Item for Work {
+    fn conflicts(&self) -> [Option<u64>; 2] {
+        match self {
+            Self::End(ending) => [Some(conflict_key(b'd', ending.settlement.delivery)), None],
+            Self::Answer(answer) => [Some(conflict_key(b'k', (answer.account, &answer.key))), None],
+        }
+    }
+}
+
+/// What one transaction writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    pub(super) settlements: Vec<Settlement>,
+    pub(super) answers: Vec<AnswerRecord>,
+}
+
+/// The transaction; the store's in the house, a script in tests.
+pub(super) trait Ledger: Send {
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>>;
+}
+
+pub(super) struct StoreLedger {
+    writer: Writer,
+}
+
+impl StoreLedger {
+    pub(super) fn new(store: &Store) -> Self {
+        Self { writer: store.writer() }
+    }
+}
+
+impl Ledger for StoreLedger {
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>> {
+        Box::pin(self.writer.commit(None, move |tx| Box::pin(write(tx, Arc::clone(&batch)))))
+    }
+}
+
+async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Vec<Settled>, StoreError> {
+    // The lock order: idempotency keys come first.
+    if !batch.answers.is_empty() {
+        record_answers(tx, &batch.answers).await?;
+    }
+    if batch.settlements.is_empty() { Ok(Vec::new()) } else { settle(tx, &batch.settlements).await }
+}
+
+pub(super) struct Settler {
+    ledger: Box<dyn Ledger>,
+}
+
+impl Settler {
+    pub(super) fn new(ledger: Box<dyn Ledger>) -> Self {
+        Self { ledger }
+    }
+
+    /// Commits one part, however long it takes; halves it if a row in it cannot be written. `None` if it is that row.
+    async fn commit_part(&mut self, mut part: Part) -> Result<Committed, Option<(Part, Part)>> {
+        let mut wait = BACKOFF;
+        let mut maybe: Option<Vec<Settled>> = None;
+        loop {
+            let since = Instant::now();
+            let outcome = self.ledger.settle(Arc::clone(&part.batch)).await;
+            histogram!(names::COMMIT_SECONDS, "kind" => "settle").record(since.elapsed());
+            match outcome {
+                Ok(settled) => return Ok(part.committed(merge(settled, maybe))),
+                Err(CommitError::Unknown { outcome }) => {
+                    count_failure("unknown");
+                    maybe = Some(merge(outcome, maybe));
+                }
+                Err(CommitError::NotCommitted(StoreError::Internal(why))) => {
+                    count_failure("not_committed");
+                    error!(%why, rows = part.len(), "ends cannot be written");
+                    return Err(part.halve());
+                }
+                Err(CommitError::NotCommitted(why)) => {
+                    count_failure("not_committed");
+                    warn!(%why, rows = part.len(), "ends wait for the database");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(BACKOFF_MAX);
+        }
+    }
+}
+
+impl Committer for Settler {
+    type Item = Work;
+
+    async fn commit(&mut self, items: Vec<Work>) -> Done {
+        histogram!(names::COMMIT_ROWS, "kind" => "settle").record(count(items.len()));
+        let mut parts = vec![Part::new(items)];
+        let mut done = Vec::with_capacity(1);
+        while let Some(part) = parts.pop() {
+            match self.commit_part(part).await {
+                Ok(committed) => done.push(committed),
+                Err(Some((first, second))) => parts.extend([second, first]),
+                // Its waiter hears by the drop of its reply that nobody will write it.
+                Err(None) => {}
+            }
+        }
+        Done { answers: Box::new(|| done.into_iter().for_each(Committed::answer)), rest: Duration::ZERO }
+    }
+}
+
+/// A row that the doubtful commit ended is ended, whether it was that commit or its repetition.
+fn merge(settled: Vec<Settled>, maybe: Option<Vec<Settled>>) -> Vec<Settled> {
+    let Some(maybe) = maybe else {
+        return settled;
+    };
+    let either = |(now, before)| if before == Settled::Ended { before } else { now };
+    settled.into_iter().zip(maybe).map(either).collect()
+}
+
+fn count_failure(outcome: &'static str) {
+    counter!(names::COMMITS_FAILED, "kind" => "settle", "outcome" => outcome).increment(1);
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+struct Waiting {
+    status: Status,
+    life: Option<Life>,
+    reply: Reply,
+}
+
+/// A batch and, in the order of its settlements, who waits for it.
+struct Part {
+    batch: Arc<Batch>,
+    waiting: Vec<Waiting>,
+}
+
+impl Part {
+    fn new(items: Vec<Work>) -> Self {
+        let mut batch = Batch::default();
+        let mut waiting = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Work::End(Ending { settlement, life, reply }) => {
+                    waiting.push(Waiting { status: settlement.end.status(), life, reply });
+                    batch.settlements.push(settlement);
+                }
+                Work::Answer(answer) => batch.answers.push(answer),
+            }
+        }
+        Self { batch: Arc::new(batch), waiting }
+    }
+
+    fn len(&self) -> usize {
+        self.batch.settlements.len() + self.batch.answers.len()
+    }
+
+    /// Two parts of which each is smaller; `None` if there is only one row.
+    fn halve(&mut self) -> Option<(Self, Self)> {
+        if self.len() < 2 {
+            return None;
+        }
+        let mut batch = Arc::unwrap_or_clone(std::mem::take(&mut self.batch));
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let second = if batch.answers.is_empty() || batch.settlements.is_empty() {
+            let settlements = batch.settlements.split_off(batch.settlements.len() / 2);
+            let answers = batch.answers.split_off(batch.answers.len() / 2);
+            let waiting = waiting.split_off(waiting.len() / 2);
+            Self { batch: Arc::new(Batch { settlements, answers }), waiting }
+        } else {
+            let answers = std::mem::take(&mut batch.answers);
+            Self { batch: Arc::new(Batch { settlements: Vec::new(), answers }), waiting: Vec::new() }
+        };
+        Some((Self { batch: Arc::new(batch), waiting }, second))
+    }
+
+    fn committed(self, settled: Vec<Settled>) -> Committed {
+        assert_eq!(settled.len(), self.waiting.len(), "every settlement has its outcome");
+        Committed { ended: self.waiting.into_iter().zip(settled).collect() }
+    }
+}
+
+/// Ends that are durable and whose waiters are to be told.
+struct Committed {
+    ended: Vec<(Waiting, Settled)>,
+}
+
+impl Committed {
+    fn answer(self) {
+        self.meter();
+        for (waiting, settled) in self.ended {
+            match waiting.reply {
+                Reply::Nobody => {}
+                Reply::Caller(reply) => drop(reply.send(settled)),
+                Reply::Link(reply) => drop(reply.send(())),
+            }
+        }
+    }
+
+    fn meter(&self) {
+        let mut by_kind: HashMap<(Option<&Carrier>, Status), Vec<&Waiting>> = HashMap::new();
+        let (mut late, mut refunds, mut refunded) = (0, 0, MicroUsd::ZERO);
+        for (waiting, settled) in &self.ended {
+            if *settled == Settled::Unchanged {
+                late += u64::from(matches!(waiting.reply, Reply::Link(_)));
+                continue;
+            }
+            let carrier = waiting.life.as_ref().map(|life| &life.carrier);
+            by_kind.entry((carrier, waiting.status)).or_default().push(waiting);
+            if waiting.status == Status::Failed {
+                refunds += 1;
+                let price = waiting.life.as_ref().map_or(MicroUsd::ZERO, |life| life.price);
+                refunded = refunded.checked_add(price).unwrap_or(refunded);
+            }
+        }
+        if late > 0 {
+            counter!(names::RECEIPTS, "carrier" => "unknown", "state" => "late").increment(late);
+        }
+        if refunds > 0 {
+            counter!(names::REFUNDS).increment(refunds);
+            counter!(names::REFUNDED_MICRO_USD).increment(u64::try_from(refunded.micros()).unwrap_or(0));
+        }
+        for ((carrier, status), ended) in by_kind {
+            let carrier = carrier.map_or("unknown", Carrier::as_str).to_owned();
+            let labels = [("carrier", carrier), ("state", status.as_str().to_owned())];
+            counter!(names::SETTLED, &labels).increment(ended.len() as u64);
+            let seconds = histogram!(names::FINAL_SECONDS, &labels);
+            for life in ended.iter().filter_map(|waiting| waiting.life.as_ref()) {
+                seconds.record(life.accepted_at.elapsed());
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The actor of one shard: what it is told and what it does about it.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Gauge, counter, gauge};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::settler::{Ending, Reply, Settler, Work};
+use super::watching::{Failed, Watching};
+use super::{InFlight, Parts, failure_code};
+use crate::actors::group_commit::GroupCommit;
+use crate::actors::supervise::Tasks;
+use crate::carrier::upstream::{FailureClass, Receipt, ReceiptState};
+use crate::domain::carrier::Carrier;
+use crate::domain::delivery::{End, FailureCode, WindowAfter};
+use crate::domain::ids::DeliveryId;
+use crate::records::idempotency::AnswerRecord;
+use crate::records::settlement::{Settled, Settlement};
+use crate::telemetry::names;
+
+/// How often the settle clock is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Ends that may wait in one shard while the database is away before its links are told to keep their receipts.
+const RECEIPTS_WAITING_MAX: usize = 32_768;
+
+pub(super) enum Message<J> {
+    Watch(InFlight<J>),
+    Settle {
+        settlement: Settlement,
+        reply: Option<oneshot::Sender<Settled>>,
+    },
+    Receipt {
+        receipt: Receipt,
+        reply: oneshot::Sender<()>,
+    },
+    Answered(AnswerRecord),
+    Returned(Option<Settler>),
+    Tick,
+    Finish(oneshot::Sender<()>),
+    #[cfg(test)]
+    Panic,
+}
+
+pub(super) struct Shard<J> {
+    number: usize,
+    jobs: PhantomData<fn(J)>,
+}
+
+impl<J> Shard<J> {
+    pub(super) fn new(number: usize) -> Self {
+        Self { number, jobs: PhantomData }
+    }
+}
+
+pub(super) struct State<J> {
+    watching: Watching<J>,
+    group: GroupCommit<Settler>,
+    tasks: Tasks,
+    attempt_needs: Duration,
+    fallbacks: mpsc::Sender<Box<J>>,
+    finish: Option<oneshot::Sender<()>>,
+    in_flight: Gauge,
+}
+
+impl<J: Send + 'static> Actor for Shard<J> {
+    type Msg = Message<J>;
+    type State = State<J>;
+    type Arguments = Arc<Parts<J>>;
+
+    async fn pre_start(
+        &self,
+        shard: ActorRef<Message<J>>,
+        parts: Arc<Parts<J>>,
+    ) -> Result<State<J>, ActorProcessingErr> {
+        shard.send_interval(TICK, || Message::Tick);
+        let ledger = Arc::clone(&parts.ledger);
+        Ok(State {
+            watching: Watching::default(),
+            group: GroupCommit::new(parts.batch_max, move || Settler::new(ledger())),
+            tasks: parts.tasks.clone(),
+            attempt_needs: parts.attempt_needs,
+            fallbacks: parts.fallbacks.clone(),
+            finish: None,
+            in_flight: gauge!(names::DELIVERIES_IN_FLIGHT, "shard" => self.number.to_string()),
+        })
+    }
+
+    async fn handle(
+        &self,
+        shard: ActorRef<Message<J>>,
+        message: Message<J>,
+        state: &mut State<J>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Watch(delivery) => state.watching.watch(delivery),
+            Message::Settle { settlement, reply } => state.end(settlement, reply.map_or(Reply::Nobody, Reply::Caller)),
+            Message::Receipt { receipt, reply } => state.receipt(receipt, reply),
+            Message::Answered(answer) => state.group.push(Work::Answer(answer)),
+            Message::Returned(settler) => state.group.returned(settler),
+            Message::Tick => state.tick(),
+            Message::Finish(done) => state.finish = Some(done),
+            #[cfg(test)]
+            Message::Panic => panic!("on purpose"),
+        }
+        state.group.start(&state.tasks, &shard, Message::Returned);
+        if state.group.is_idle()
+            && let Some(done) = state.finish.take()
+        {
+            let _nobody_waits = done.send(());
+        }
+        Ok(())
+    }
+}
+
+impl<J> State<J> {
+    fn end(&mut self, settlement: Settlement, reply: Reply) {
+        let life = self.watching.end(settlement.delivery);
+        self.group.push(Work::End(Ending { settlement, life, reply }));
+    }
+
+    fn receipt(&mut self, receipt: Receipt, reply: oneshot::Sender<()>) {
+        let delivery = receipt.delivery;
+        let end = match receipt.state {
+            ReceiptState::InProgress => {
+                self.count(delivery, "in_progress");
+                let _gone = reply.send(());
+                return;
+            }
+            ReceiptState::Delivered => {
+                self.count(delivery, "delivered");
+                End::Delivered { carrier_status: receipt.status }
+            }
+            ReceiptState::Failed(class) => match self.failed(&receipt, class) {
+                Some(end) => end,
+                None => {
+                    let _gone = reply.send(());
+                    return;
+                }
+            },
+        };
+        // Dropping the reply tells the link to keep the receipt. What the settle clock knows stays known.
+        if self.group.waiting() < RECEIPTS_WAITING_MAX {
+            self.end(Settlement { delivery, end, window: WindowAfter::Keep }, Reply::Link(reply));
+        }
+    }
+
+    /// How a failed receipt ends its delivery; `None` if it does not.
+    fn failed(&mut self, receipt: &Receipt, class: FailureClass) -> Option<End> {
+        let delivery = receipt.delivery;
+        let verdict = self.watching.failed(delivery, receipt.channel, self.attempt_needs, Instant::now());
+        match verdict {
+            Failed::Stale => {
+                self.count(delivery, "stale");
+                return None;
+            }
+            Failed::FallsBack(job) => {
+                if self.fallbacks.try_send(job).is_ok() {
+                    self.count(delivery, "fallback");
+                    return None;
+                }
+                self.count(delivery, "failed");
+            }
+            Failed::Ends => self.count(delivery, "failed"),
+        }
+        Some(End::Failed { code: failure_code(class), carrier_status: Some(receipt.status.clone()) })
+    }
+
+    fn tick(&mut self) {
+        for (delivery, life) in self.watching.overdue(Instant::now()) {
+            let end = End::Failed { code: FailureCode::Timeout, carrier_status: None };
+            let settlement = Settlement { delivery, end, window: WindowAfter::Keep };
+            self.group.push(Work::End(Ending { settlement, life: Some(life), reply: Reply::Nobody }));
+        }
+        self.in_flight.set(f64::from(u32::try_from(self.watching.len()).unwrap_or(u32::MAX)));
+    }
+
+    fn count(&self, delivery: DeliveryId, state: &'static str) {
+        let carrier = self.watching.carrier(delivery).map_or("unknown", Carrier::as_str).to_owned();
+        counter!(names::RECEIPTS, "carrier" => carrier, "state" => state).increment(1);
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+
+use super::settler::Batch;
+use super::*;
+use crate::actors::supervise::Tree;
+use crate::carrier::upstream::{ReceiptState, UpstreamId};
+use crate::domain::delivery::{CarrierStatus, End, WindowAfter};
+use crate::domain::ids::AccountId;
+use crate::records::idempotency::FirstAnswer;
+use crate::store::{CommitError, StoreError};
+
+/// What the next transactions do instead of committing.
+enum Fault {
+    Away,
+    LostAfterCommit,
+    LostBeforeCommit,
+    Panic,
+}
+
+/// A database in memory: deliveries that are not named are still `sent`.
+#[derive(Default)]
+struct Rows {
+    ended: HashMap<DeliveryId, End>,
+    answers: Vec<AnswerRecord>,
+    faults: VecDeque<Fault>,
+    poison: Option<DeliveryId>,
+    transactions: usize,
+}
+
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<Rows>>);
+
+impl Script {
+    fn with<T>(&self, look: impl FnOnce(&mut Rows) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn ended(&self, delivery: DeliveryId) -> Option<End> {
+        self.with(|rows| rows.ended.get(&delivery).cloned())
+    }
+}
+
+fn apply(rows: &mut Rows, batch: &Batch) -> Vec<Settled> {
+    rows.answers.extend(batch.answers.iter().cloned());
+    let mut end = |settlement: &Settlement| {
+        if rows.ended.contains_key(&settlement.delivery) {
+            return Settled::Unchanged;
+        }
+        rows.ended.insert(settlement.delivery, settlement.end.clone());
+        Settled::Ended
+    };
+    batch.settlements.iter().map(&mut end).collect()
+}
+
+impl Ledger for Script {
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>> {
+        let unchanged = vec![Settled::Ended; batch.settlements.len()];
+        let outcome = self.with(|rows| {
+            rows.transactions += 1;
+            match rows.faults.pop_front() {
+                Some(Fault::Away) => return Err(StoreError::Unavailable("scripted".into()).into()),
+                Some(Fault::LostAfterCommit) => return Err(CommitError::Unknown { outcome: apply(rows, &batch) }),
+                Some(Fault::LostBeforeCommit) => return Err(CommitError::Unknown { outcome: unchanged }),
+                Some(Fault::Panic) => return Ok(None),
+                None => {}
+            }
+            if batch.settlements.iter().any(|settlement| Some(settlement.delivery) == rows.poison) {
+                return Err(StoreError::Internal("scripted".into()).into());
+            }
+            Ok(Some(apply(rows, &batch)))
+        });
+        Box::pin(async move { outcome.map(|settled| settled.expect("a scripted panic")) })
+    }
+}
+
+struct House {
+    tracking: Tracking<char>,
+    fallbacks: mpsc::Receiver<Box<char>>,
+    script: Script,
+    tree: Tree,
+    tasks: Tasks,
+}
+
+impl House {
+    async fn new() -> Self {
+        let (script, tasks) = (Script::default(), Tasks::new());
+        let (sender, fallbacks) = mpsc::channel(1);
+        let ledger = script.clone();
+        let parts = Parts {
+            batch_max: 16,
+            attempt_needs: Duration::from_secs(20),
+            ledger: Arc::new(move || Box::new(ledger.clone())),
+            tasks: tasks.clone(),
+            fallbacks: sender,
+        };
+        let (tracking, branch) = Tracking::from_parts(1, parts);
+        let tree = Tree::grow(Budget::default(), vec![branch]).await.expect("starts");
+        Self { tracking, fallbacks, script, tree, tasks }
+    }
+
+    fn watch(&self, number: u8, channel: Channel, fallback: Option<char>) -> DeliveryId {
+        let delivery = id(number);
+        self.tracking.watch(InFlight {
+            delivery,
+            carrier: Carrier::new("viettel").expect("sane"),
+            channel,
+            price: MicroUsd::from_micros(22_000),
+            accepted_at: Instant::now(),
+            settle_by: Instant::now() + Duration::from_secs(65),
+            fallback: fallback.map(Box::new),
+        });
+        delivery
+    }
+
+    async fn put(&self, number: u8, channel: Channel, state: ReceiptState) -> Result<(), NotDurable> {
+        let upstream = UpstreamId("probe".into());
+        let status = CarrierStatus::clean("word");
+        self.tracking.sink().put(Receipt { upstream, delivery: id(number), channel, state, status }).await
+    }
+}
+
+fn id(number: u8) -> DeliveryId {
+    DeliveryId::from_bytes([number; 16])
+}
+
+fn refused(number: u8) -> Settlement {
+    let end = End::Failed { code: FailureCode::NoRoute, carrier_status: None };
+    Settlement { delivery: id(number), end, window: WindowAfter::Release }
+}
+
+fn code(end: Option<End>) -> Option<FailureCode> {
+    match end {
+        Some(End::Failed { code, .. }) => Some(code),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_is_durable_before_it_is_acknowledged() {
+    let house = House::new().await;
+    let delivery = house.watch(1, Channel::Voice, Some('a'));
+    assert_eq!(house.put(1, Channel::Voice, ReceiptState::InProgress).await, Ok(()));
+    assert_eq!(house.script.ended(delivery), None);
+    assert_eq!(house.put(1, Channel::Voice, ReceiptState::Delivered).await, Ok(()));
+    assert!(matches!(house.script.ended(delivery), Some(End::Delivered { .. })));
+    let late = house.put(1, Channel::Voice, ReceiptState::Failed(FailureClass::Expired)).await;
+    assert_eq!(late, Ok(()), "a late receipt changes nothing and is done with");
+    assert!(matches!(house.script.ended(delivery), Some(End::Delivered { .. })));
+    assert_eq!(house.tracking.settle(refused(1)).await, Ok(Settled::Unchanged));
+    assert_eq!(house.tracking.settle(refused(2)).await, Ok(Settled::Ended));
+    assert_eq!(house.put(3, Channel::Sms, ReceiptState::Failed(FailureClass::Rejected)).await, Ok(()));
+    assert_eq!(code(house.script.ended(id(3))), Some(FailureCode::Rejected), "unknown here, ended all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_receipt_goes_back_to_dispatch_while_a_channel_is_left() {
+    let mut house = House::new().await;
+    let failed = ReceiptState::Failed(FailureClass::Unreachable);
+    let delivery = house.watch(1, Channel::Voice, Some('a'));
+    assert_eq!(house.put(1, Channel::Voice, failed).await, Ok(()));
+    assert_eq!(house.fallbacks.recv().await.as_deref(), Some(&'a'));
+    assert_eq!(house.put(1, Channel::Voice, failed).await, Ok(()), "a duplicate");
+    assert_eq!(house.script.ended(delivery), None);
+    house.watch(1, Channel::Sms, None);
+    assert_eq!(house.put(1, Channel::Sms, failed).await, Ok(()));
+    assert_eq!(code(house.script.ended(delivery)), Some(FailureCode::Unreachable));
+    // Dispatch is full: the second of two ends.
+    for number in [2, 3] {
+        house.watch(number, Channel::Voice, Some('b'));
+        assert_eq!(house.put(number, Channel::Voice, failed).await, Ok(()));
+    }
+    assert_eq!(house.script.ended(id(2)), None);
+    assert_eq!(code(house.script.ended(id(3))), Some(FailureCode::Unreachable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_receipt_a_delivery_ends_at_its_settle_time() {
+    let house = House::new().await;
+    let delivery = house.watch(1, Channel::Voice, Some('a'));
+    tokio::time::sleep(Duration::from_secs(64)).await;
+    assert_eq!(house.script.ended(delivery), None);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(code(house.script.ended(delivery)), Some(FailureCode::Timeout));
+    assert!(house.tasks.idle(Duration::from_secs(1)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_wait_for_a_database_that_is_away() {
+    let house = House::new().await;
+    house.script.with(|rows| rows.faults.extend((0..8).map(|_| Fault::Away)));
+    let put = house.put(1, Channel::Voice, ReceiptState::Delivered).await;
+    assert_eq!(put, Err(NotDurable), "the link keeps the receipt");
+    assert_eq!(house.put(1, Channel::Voice, ReceiptState::Delivered).await, Ok(()), "and reports it again");
+    assert!(house.script.ended(id(1)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_commit_is_repeated_and_reported_once() {
+    let house = House::new().await;
+    house.script.with(|rows| rows.faults.push_back(Fault::LostAfterCommit));
+    assert_eq!(house.tracking.settle(refused(1)).await, Ok(Settled::Ended));
+    house.script.with(|rows| rows.faults.push_back(Fault::LostBeforeCommit));
+    assert_eq!(house.tracking.settle(refused(2)).await, Ok(Settled::Ended));
+    assert_eq!(code(house.script.ended(id(2))), Some(FailureCode::NoRoute));
+    assert_eq!(house.script.with(|rows| rows.transactions), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_written_holds_up_nobody_else() {
+    let house = House::new().await;
+    house.script.with(|rows| rows.poison = Some(id(5)));
+    let ends = (0..12).map(|number| house.tracking.settle(refused(number)));
+    let ends = futures_util::future::join_all(ends).await;
+    for (number, end) in ends.into_iter().enumerate() {
+        assert_eq!(end, if number == 5 { Err(SettleFailed) } else { Ok(Settled::Ended) }, "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_travel_with_the_ends() {
+    let house = House::new().await;
+    let record = |key: &str| AnswerRecord {
+        account: AccountId::from_bytes([1; 16]),
+        key: key.into(),
+        answer: FirstAnswer::Sent,
+    };
+    house.tracking.answered(record("a"));
+    house.tracking.answered(record("a"));
+    house.tracking.answered(record("b"));
+    assert_eq!(house.tracking.settle(refused(1)).await, Ok(Settled::Ended));
+    house.tree.stop(Duration::from_secs(5)).await;
+    assert_eq!(house.script.with(|rows| rows.answers.len()), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_ends_that_gather() {
+    let house = House::new().await;
+    house.script.with(|rows| rows.faults.push_back(Fault::Away));
+    for number in 0..40 {
+        house.tracking.settle_later(refused(number));
+    }
+    house.tree.stop(Duration::from_secs(5)).await;
+    assert_eq!(house.script.with(|rows| rows.ended.len()), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_commit_or_a_shard_wedges_nobody() {
+    let house = House::new().await;
+    house.script.with(|rows| rows.faults.push_back(Fault::Panic));
+    assert_eq!(house.tracking.settle(refused(1)).await, Err(SettleFailed));
+    assert_eq!(house.tracking.settle(refused(2)).await, Ok(Settled::Ended));
+    let delivery = house.watch(3, Channel::Voice, None);
+    assert!(house.tracking.shard(delivery).cast(Message::Panic).is_ok());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(house.put(3, Channel::Voice, ReceiptState::Delivered).await, Ok(()), "a receipt needs no memory");
+    assert!(house.script.ended(delivery).is_some());
+    house.tree.stop(Duration::from_secs(1)).await;
+    assert_eq!(house.tracking.settle(refused(4)).await, Err(SettleFailed));
+}

@@ -1,0 +1,178 @@
+//! What one shard knows of the deliveries that await their end, and its settle clock.
+//!
+//! There is no timer per delivery: the table is walked when the earliest settle time it was last seen to hold has come,
+//! which is once a minute while receipts come, and at most once a tick while they do not.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::InFlight;
+use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::ids::DeliveryId;
+use crate::domain::money::MicroUsd;
+
+/// How much later than its settle time a delivery ends: a receipt on its way may still win.
+pub(super) const SLACK: Duration = Duration::from_millis(500);
+
+/// What the metrics say of a delivery when it has ended.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) carrier: Carrier,
+    pub(super) accepted_at: Instant,
+    pub(super) price: MicroUsd,
+}
+
+#[derive(Debug)]
+pub(super) struct Watched<J> {
+    pub(super) life: Life,
+    /// The channel whose receipt is awaited; `None` while dispatch brings the delivery to its next channel.
+    awaited: Option<Channel>,
+    settle_by: Instant,
+    fallback: Option<Box<J>>,
+}
+
+/// What a failed receipt means.
+#[derive(Debug)]
+pub(super) enum Failed<J> {
+    /// The attempt was the last one: the delivery ends.
+    Ends,
+    /// There is a channel left.
+    FallsBack(Box<J>),
+    /// It is of an attempt that nobody awaits any more.
+    Stale,
+}
+
+#[derive(Debug)]
+pub(super) struct Watching<J> {
+    by_delivery: HashMap<DeliveryId, Watched<J>>,
+    /// No delivery settles earlier than this.
+    next_due: Option<Instant>,
+}
+
+impl<J> Default for Watching<J> {
+    fn default() -> Self {
+        Self { by_delivery: HashMap::new(), next_due: None }
+    }
+}
+
+impl<J> Watching<J> {
+    pub(super) fn watch(&mut self, new: InFlight<J>) {
+        self.next_due = Some(self.next_due.map_or(new.settle_by, |due| due.min(new.settle_by)));
+        let life = Life { carrier: new.carrier, accepted_at: new.accepted_at, price: new.price };
+        let watched = Watched { life, awaited: Some(new.channel), settle_by: new.settle_by, fallback: new.fallback };
+        self.by_delivery.insert(new.delivery, watched);
+    }
+
+    /// Forgets a delivery that ends; its code goes with it.
+    pub(super) fn end(&mut self, delivery: DeliveryId) -> Option<Life> {
+        self.by_delivery.remove(&delivery).map(|watched| watched.life)
+    }
+
+    pub(super) fn carrier(&self, delivery: DeliveryId) -> Option<&Carrier> {
+        self.by_delivery.get(&delivery).map(|watched| &watched.life.carrier)
+    }
+
+    /// Judges a failed receipt of `channel`. A fallback is only given with `needs` left before the settle time; it is to be
+    /// given back if dispatch does not take it.
+    pub(super) fn failed(
+        &mut self,
+        delivery: DeliveryId,
+        channel: Channel,
+        needs: Duration,
+        now: Instant,
+    ) -> Failed<J> {
+        let Some(watched) = self.by_delivery.get_mut(&delivery) else {
+            return Failed::Ends;
+        };
+        if watched.awaited != Some(channel) {
+            return Failed::Stale;
+        }
+        if now + needs > watched.settle_by {
+            return Failed::Ends;
+        }
+        let Some(job) = watched.fallback.take() else {
+            return Failed::Ends;
+        };
+        watched.awaited = None;
+        Failed::FallsBack(job)
+    }
+
+    /// Takes out what no receipt came for.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(DeliveryId, Life)> {
+        if !self.next_due.is_some_and(|due| due + SLACK <= now) {
+            return Vec::new();
+        }
+        let overdue = self.by_delivery.extract_if(|_, watched| watched.settle_by + SLACK <= now);
+        let overdue = overdue.map(|(delivery, watched)| (delivery, watched.life)).collect();
+        self.next_due = self.by_delivery.values().map(|watched| watched.settle_by).min();
+        if self.by_delivery.len() < self.by_delivery.capacity() / 4 {
+            self.by_delivery.shrink_to(self.by_delivery.len() * 2);
+        }
+        overdue
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_delivery.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEEDS: Duration = Duration::from_secs(20);
+
+    fn in_flight(number: u8, settle_by: Instant, fallback: Option<char>) -> InFlight<char> {
+        InFlight {
+            delivery: DeliveryId::from_bytes([number; 16]),
+            carrier: Carrier::new("viettel").expect("sane"),
+            channel: Channel::Voice,
+            price: MicroUsd::ZERO,
+            accepted_at: Instant::now(),
+            settle_by,
+            fallback: fallback.map(Box::new),
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_waits_costs_little() {
+        assert!(size_of::<(DeliveryId, Watched<()>)>() <= 96);
+    }
+
+    #[test]
+    fn a_failed_receipt_falls_back_once_and_only_in_time() {
+        let (mut watching, now) = (Watching::default(), Instant::now());
+        let [one, two, three] = [1, 2, 3].map(|n| DeliveryId::from_bytes([n; 16]));
+        watching.watch(in_flight(1, now + NEEDS, Some('a')));
+        watching.watch(in_flight(2, now + NEEDS - Duration::from_secs(1), Some('b')));
+        assert!(matches!(watching.failed(one, Channel::Sms, NEEDS, now), Failed::Stale));
+        assert!(matches!(watching.failed(one, Channel::Voice, NEEDS, now), Failed::FallsBack(job) if *job == 'a'));
+        assert!(matches!(watching.failed(one, Channel::Voice, NEEDS, now), Failed::Stale), "a duplicate");
+        assert!(matches!(watching.failed(two, Channel::Voice, NEEDS, now), Failed::Ends), "too late");
+        assert!(matches!(watching.failed(three, Channel::Voice, NEEDS, now), Failed::Ends), "unknown here");
+        let next = InFlight { channel: Channel::Sms, ..in_flight(1, now + NEEDS, None) };
+        watching.watch(next);
+        assert!(matches!(watching.failed(one, Channel::Sms, NEEDS, now), Failed::Ends));
+    }
+
+    #[test]
+    fn the_clock_takes_what_is_overdue_whatever_the_order() {
+        let (mut watching, now) = (Watching::default(), Instant::now());
+        for (number, secs) in [(1, 30), (2, 10), (3, 20)] {
+            watching.watch(in_flight(number, now + Duration::from_secs(secs), None));
+        }
+        let mut due = |secs| {
+            let overdue = watching.overdue(now + Duration::from_secs(secs) + SLACK);
+            overdue.into_iter().map(|(delivery, _)| delivery.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(due(9), [0; 0]);
+        assert_eq!(due(10), [2]);
+        let mut rest = due(30);
+        rest.sort_unstable();
+        assert_eq!(rest, [1, 3]);
+        assert_eq!(due(99), [0; 0]);
+        assert_eq!(watching.len(), 0);
+    }
+}
