@@ -2,4 +2,5 @@
 //!
 //! `upstream` is the one trait that every kind of link implements; the links beside it hold the sockets.
 
+pub mod simulator;
 pub mod upstream;
