@@ -7,6 +7,8 @@
 pub mod admission;
 pub mod cooldown;
 mod group_commit;
+pub mod keys;
 pub mod supervise;
+pub mod sweeper;
 pub mod tracking;
 pub mod wallet;
