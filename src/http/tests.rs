@@ -1,0 +1,3 @@
+//! The whole edge against a scripted house, over real sockets.
+
+pub(crate) mod client;
