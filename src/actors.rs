@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod cooldown;
+pub mod dispatch;
 mod group_commit;
 pub mod keys;
 pub mod supervise;
