@@ -5,8 +5,13 @@
 //! wallets → inserts, rows sorted by key.
 
 pub mod acceptance;
+pub mod accounts;
+pub mod audit;
 pub mod deliveries;
 pub mod idempotency;
 pub mod keyring;
+pub mod keys;
+pub mod ledger;
 pub mod pruning;
 pub mod settlement;
+pub mod verification;

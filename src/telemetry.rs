@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_metric_that_is_counted_is_rendered_with_its_help() {
-        let metrics = Metrics::install().expect("first in this process");
+        Metrics::install().expect("first in this process");
         metrics::counter!(names::ORDERS_ACCEPTED, "carrier" => "viettel").increment(1);
         metrics::histogram!(names::COMMIT_ROWS, "kind" => "accept").record(3.0);
         let again = Metrics::install().expect("the same one");

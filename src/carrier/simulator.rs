@@ -1,194 +1,234 @@
-//! The simulator: a carrier that needs no carrier, and the first implementation of [`Upstream`].
+//! A carrier that is not there: the first implementation of [`Upstream`], for the demo, the tests and rehearsals.
 //!
-//! What becomes of an attempt depends on the seed, the phone and the channel and on nothing else (not on the clock, the
-//! order of attempts or the delivery), so that a run can be repeated. A number that ends in `0000NN` forces an outcome; the
-//! table is in [`fate`]. Acks and receipts cost no task and no timer each: receipts wait in one heap behind one task.
-//!
-//! It never looks at the code, which is gone when `dispatch` returns. It ends with [`Upstream::shutdown`] or by being
-//! dropped; receipts that wait then are lost, as with a carrier that went away.
+//! What happens to an attempt is a pure function of the script's seed, the phone and the channel (`script`), so that a run can
+//! be repeated whatever the scheduling. Receipts wait in one heap and are put into the sink by one task (`pump`), not by a
+//! timer each. The code of an attempt is dropped with the attempt; the simulator never reads it.
 
-pub mod fate;
-mod post;
-mod second;
+mod pump;
+mod script;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use futures_util::future::{BoxFuture, pending, ready};
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
+use governor::clock::DefaultClock;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-use self::fate::{Ack, Fate};
-use self::post::Post;
-use self::second::Second;
+pub use script::{Delay, Script};
+
 use super::upstream::{Attempt, Capabilities, Health, Outcome, ReceiptSink, Upstream, UpstreamId};
-use crate::config::SimulatorConfig;
-use crate::domain::carrier::{Carrier, Channel, Route};
+use crate::domain::carrier::Channel;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::ids::DeliveryId;
 use crate::domain::phone::Phone;
+use pump::Pump;
+use script::{Ack, plan};
 
-/// One simulated carrier. Its script can be changed while it runs; its capabilities cannot.
-pub struct Simulator {
-    id: UpstreamId,
-    capabilities: Capabilities,
-    carrier: Carrier,
-    /// The channel that the carrier prefers, which some forced outcomes tell from the fallback.
-    first: Channel,
-    script: ArcSwap<SimulatorConfig>,
-    health: watch::Sender<Health>,
-    second: Second,
-    post: Arc<Post>,
-    witness: Option<Witness>,
-    /// The task that puts receipts into the sink.
-    postman: Mutex<JoinSet<()>>,
-}
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
 
-impl fmt::Debug for Simulator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Simulator({}, {} receipts wait)", self.id.0, self.post.waiting())
-    }
-}
-
-impl Simulator {
-    /// Starts a simulated link to the carrier of `route`. Must be called inside a runtime.
-    #[must_use]
-    pub fn start(
-        route: &Route,
-        script: SimulatorConfig,
-        sink: Arc<dyn ReceiptSink>,
-        witness: Option<Witness>,
-    ) -> Arc<Self> {
-        let id = UpstreamId(format!("simulator-{}", route.carrier.as_str()).into());
-        let post = Arc::new(Post::new(id.clone()));
-        let mut postman = JoinSet::new();
-        postman.spawn(Arc::clone(&post).deliver(sink));
-        Arc::new(Self {
-            capabilities: Capabilities {
-                in_flight_max: script.in_flight_max,
-                rate_per_second: (script.rate_per_second > 0).then_some(script.rate_per_second),
-            },
-            carrier: route.carrier.clone(),
-            first: route.channels.first(),
-            health: watch::Sender::new(health_of(&script)),
-            second: Second::new(script.rate_per_second),
-            script: ArcSwap::from_pointee(script),
-            post,
-            witness,
-            postman: Mutex::new(postman),
-            id,
-        })
-    }
-
-    /// Changes the script for the attempts that start from now on.
-    pub fn change(&self, change: impl Fn(&mut SimulatorConfig)) {
-        self.script.rcu(|script| {
-            let mut changed = SimulatorConfig::clone(script);
-            change(&mut changed);
-            changed
-        });
-        let health = health_of(&self.script.load());
-        self.health.send_if_modified(|known| std::mem::replace(known, health) != health);
-    }
-
-    /// Receipts that wait for their instant or for a sink that takes them.
-    #[must_use]
-    pub fn receipts_waiting(&self) -> usize {
-        self.post.waiting()
-    }
-
-    fn fate(&self, script: &SimulatorConfig, attempt: &Attempt, now: Instant) -> Fate {
-        if script.link_down {
-            return Fate::not_sent("link down");
-        }
-        if !self.second.allows(now) {
-            return Fate::not_sent("throttled");
-        }
-        if script.hang {
-            return Fate::silent();
-        }
-        let to_settle = attempt.settle_by.saturating_duration_since(now);
-        fate::decide(script, &self.carrier, self.first, attempt.phone, attempt.channel, to_settle)
-    }
-}
-
-fn health_of(script: &SimulatorConfig) -> Health {
-    if script.link_down { Health::Down } else { Health::Up }
-}
-
-impl Upstream for Simulator {
-    fn id(&self) -> &UpstreamId {
-        &self.id
-    }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn health(&self) -> watch::Receiver<Health> {
-        self.health.subscribe()
-    }
-
-    fn dispatch(&self, attempt: Attempt) -> BoxFuture<'static, Outcome> {
-        let now = Instant::now();
-        let Fate { ack, receipts } = self.fate(&self.script.load(), &attempt, now);
-        if let Some(witness) = &self.witness {
-            let Attempt { delivery, phone, channel, .. } = attempt;
-            witness.see(Sighting { delivery, phone, channel, at: now, taken: ack.taken() });
-        }
-        for receipt in receipts.into_iter().flatten() {
-            self.post.push(now + receipt.after, attempt.delivery, attempt.channel, receipt.state);
-        }
-        match ack {
-            Ack::After(Duration::ZERO, outcome) => Box::pin(ready(outcome)),
-            Ack::After(after, outcome) => Box::pin(async move {
-                tokio::time::sleep_until(now + after).await;
-                outcome
-            }),
-            Ack::Never => Box::pin(pending()),
-            Ack::Panics => panic!("the simulator was told to panic"),
-        }
-    }
-
-    fn shutdown(&self, _grace: Duration) -> BoxFuture<'static, ()> {
-        self.change(|script| script.link_down = true);
-        let mut postman = std::mem::take(&mut *self.postman.lock().unwrap_or_else(PoisonError::into_inner));
-        Box::pin(async move { postman.shutdown().await })
-    }
-}
-
-/// Sees every attempt that a simulator was handed; for the invariants that tests check. Clones see the same.
-#[derive(Clone, Debug, Default)]
-pub struct Witness(Arc<Mutex<Vec<Sighting>>>);
-
-/// One attempt as the carrier saw it; never its code.
+/// One attempt as the carrier saw it, for tests that judge what left the house.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sighting {
     pub delivery: DeliveryId,
     pub phone: Phone,
     pub channel: Channel,
     pub at: Instant,
-    /// The carrier took it, or may have: the phone may ring.
+    /// The carrier took it, or may have.
     pub taken: bool,
 }
 
-impl Witness {
-    /// Everything seen so far, in order.
-    #[must_use]
-    pub fn sightings(&self) -> Vec<Sighting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// Is told of every attempt.
+pub type Witness = Arc<dyn Fn(Sighting) + Send + Sync>;
+
+/// Turns the link on and off and lets it hang while the house runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Controls {
+    link: watch::Sender<Health>,
+    hanging: Arc<AtomicBool>,
+}
+
+impl Controls {
+    /// Cuts or mends the link.
+    pub fn set_link(&self, health: Health) {
+        self.link.send_replace(health);
     }
 
-    fn see(&self, sighting: Sighting) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sighting);
+    /// Has every further attempt wait for an answer that never comes.
+    pub fn set_hanging(&self, hanging: bool) {
+        self.hanging.store(hanging, Ordering::Relaxed);
     }
 }
 
-fn status(text: &str) -> CarrierStatus {
-    CarrierStatus::clean(text)
+/// A simulated carrier; cheap to clone.
+#[derive(Clone)]
+pub struct Simulator {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: UpstreamId,
+    capabilities: Capabilities,
+    script: Script,
+    controls: Controls,
+    /// The carrier's own limit: what comes faster is thrown back.
+    limiter: Option<Limiter>,
+    in_flight: AtomicUsize,
+    pump: Pump,
+    tasks: TaskTracker,
+    witness: Option<Witness>,
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Simulator({})", self.inner.id.0)
+    }
+}
+
+impl Simulator {
+    /// Starts a carrier named `name` that reports to `sink`.
+    #[must_use]
+    pub fn start(name: &str, script: Script, sink: Arc<dyn ReceiptSink>, witness: Option<Witness>) -> Self {
+        let id = UpstreamId(name.into());
+        let limit = script.rate_per_second;
+        let controls = Controls {
+            link: watch::Sender::new(if script.link_down { Health::Down } else { Health::Up }),
+            hanging: Arc::new(AtomicBool::new(script.hang)),
+        };
+        let pump = Pump::new(id.clone());
+        let tasks = TaskTracker::new();
+        tasks.spawn(pump.clone().run(sink));
+        let inner = Inner {
+            capabilities: Capabilities {
+                in_flight_max: script.in_flight_max,
+                rate_per_second: limit.map(std::num::NonZeroU32::get),
+            },
+            limiter: limit.map(|limit| RateLimiter::direct(Quota::per_second(limit))),
+            in_flight: AtomicUsize::new(0),
+            id,
+            script,
+            controls,
+            pump,
+            tasks,
+            witness,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    #[must_use]
+    pub fn controls(&self) -> Controls {
+        self.inner.controls.clone()
+    }
+
+    /// Receipts that have not been reported yet.
+    #[must_use]
+    pub fn receipts_waiting(&self) -> usize {
+        self.inner.pump.waiting()
+    }
+}
+
+impl Inner {
+    /// Why the link itself does not take an attempt now.
+    fn not_sent(&self) -> Option<&'static str> {
+        if *self.controls.link.borrow() == Health::Down {
+            return Some("link down");
+        }
+        if self.in_flight.load(Ordering::Relaxed) >= self.capabilities.in_flight_max {
+            return Some("window full");
+        }
+        let throttled = self.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err());
+        throttled.then_some("throttled")
+    }
+
+    fn see(&self, attempt: &Attempt, taken: bool) {
+        if let Some(witness) = &self.witness {
+            let Attempt { delivery, phone, channel, .. } = *attempt;
+            witness(Sighting { delivery, phone, channel, at: Instant::now(), taken });
+        }
+    }
+}
+
+/// One attempt between its start and its outcome.
+struct InFlight(Arc<Inner>);
+
+impl InFlight {
+    fn enter(inner: &Arc<Inner>) -> Self {
+        inner.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Upstream for Simulator {
+    fn id(&self) -> &UpstreamId {
+        &self.inner.id
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.inner.controls.link.subscribe()
+    }
+
+    fn dispatch(&self, attempt: Attempt) -> BoxFuture<'static, Outcome> {
+        let inner = &self.inner;
+        if let Some(why) = inner.not_sent() {
+            inner.see(&attempt, false);
+            return future::ready(Outcome::NotSent { status: CarrierStatus::clean(why) }).boxed();
+        }
+        let in_flight = InFlight::enter(inner);
+        if inner.controls.hanging.load(Ordering::Relaxed) {
+            inner.see(&attempt, true);
+            return never(in_flight).boxed();
+        }
+        let plan = plan(&inner.script, attempt.phone, attempt.channel, attempt.settle_by);
+        inner.see(&attempt, plan.ack.taken());
+        let now = Instant::now();
+        for receipt in plan.receipts.into_iter().flatten() {
+            inner.pump.schedule(now + receipt.after, attempt.delivery, attempt.channel, receipt.state, receipt.status);
+        }
+        match plan.ack {
+            Ack::Never => never(in_flight).boxed(),
+            Ack::After(wait, outcome) if wait.is_zero() => future::ready(outcome).boxed(),
+            Ack::After(wait, outcome) => async move {
+                tokio::time::sleep(wait).await;
+                drop(in_flight);
+                outcome
+            }
+            .boxed(),
+        }
+    }
+
+    fn shutdown(&self, grace: Duration) -> BoxFuture<'static, ()> {
+        let Controls { link, .. } = &self.inner.controls;
+        link.send_replace(Health::Down);
+        self.inner.pump.stop();
+        let tasks = self.inner.tasks.clone();
+        async move {
+            tasks.close();
+            // What was not reported by then is a lost receipt: the settle clock ends those deliveries.
+            let _ended_or_out_of_time = tokio::time::timeout(grace, tasks.wait()).await;
+        }
+        .boxed()
+    }
+}
+
+async fn never(in_flight: InFlight) -> Outcome {
+    let _held = in_flight;
+    future::pending().await
 }
 
 #[cfg(test)]

@@ -55,9 +55,9 @@ declare! {
     Counter: pub const HTTP_REQUESTS: &str = "nexo_http_requests_total";
     /// Seconds from a request's head to its answer, by route.
     Histogram in LATENCY: pub const HTTP_REQUEST_SECONDS: &str = "nexo_http_request_seconds";
-    /// Open connections of the public listener.
+    /// Open connections, by listener.
     Gauge: pub const HTTP_CONNECTIONS: &str = "nexo_http_connections";
-    /// Connections that were refused or cut, by reason.
+    /// Connections that were refused or cut, by listener and reason.
     Counter: pub const HTTP_CONNECTIONS_CUT: &str = "nexo_http_connections_cut_total";
     /// Answers 500: ours, and each a bug.
     Counter: pub const INTERNAL_ERRORS: &str = "nexo_internal_errors_total";

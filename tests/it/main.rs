@@ -7,3 +7,6 @@
 mod harness;
 mod house;
 mod ledger;
+mod numbering;
+mod operators;
+mod verification;

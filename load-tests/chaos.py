@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""Breaks daemons under load and checks the ledger after every fault.
+
+    load-tests/chaos.py all
+    load-tests/chaos.py kill-sqlite kill-postgres [--times 20]
+    load-tests/chaos.py two-daemons paused-daemon last-cent
+
+After each fault: `nexo-route verify` on what is left behind, a restart, every delivery ended, `verify` again, and three
+checks of our own by SQL: money (invariants 1 and 3), a row for every 202 that a client saw, and no phone charged twice
+within 30 seconds while its first code stands. Ends with 1 at the first breach.
+"""
+
+import argparse
+import random
+import signal
+import time
+
+import rig
+
+# Short times, so that the sweeper ends within seconds what a dead daemon left; some of everything that can go wrong.
+HASTE = {
+    "dispatch": {
+        "dispatch_within_ms": 1_000,
+        "receipt_wait_ms": 2_000,
+        "attempt_needs_ms": 500,
+        "attempt_timeout_ms": 1_000,
+        "queue_max": 50_000,
+    },
+    "send": {"ack_wait_ms": 500},
+    "sweeper": {"every_ms": 200},
+}
+TROUBLE = {
+    "simulator": {
+        "ack_ms": 5,
+        "ack_jitter_ms": 30,
+        "receipt_ms": 100,
+        "receipt_jitter_ms": 900,
+        "refuse_rate": 0.05,
+        "fail_rate": 0.05,
+        "lose_receipt_rate": 0.02,
+        "duplicate_receipt_rate": 0.05,
+    }
+}
+# Everything that was accepted is delivered: then no window is given back, and a phone is charged once.
+SMOOTH = {"simulator": {"ack_ms": 5, "ack_jitter_ms": 10, "receipt_ms": 50, "receipt_jitter_ms": 100}}
+
+MONEY = """
+SELECT w.account, w.free_credit - COALESCE(m.f, 0) + COALESCE(d.f, 0), w.bonus_credit - COALESCE(m.b, 0) + COALESCE(d.b, 0),
+       w.balance - COALESCE(m.c, 0) + COALESCE(d.c, 0)
+FROM wallets w
+LEFT JOIN (SELECT account, SUM(free_credit) f, SUM(bonus_credit) b, SUM(balance) c FROM movements GROUP BY account) m
+       ON m.account = w.account
+LEFT JOIN (SELECT account, SUM(from_free) f, SUM(from_bonus) b, SUM(from_balance) c FROM deliveries GROUP BY account) d
+       ON d.account = w.account
+WHERE w.free_credit - COALESCE(m.f, 0) + COALESCE(d.f, 0) <> 0 OR w.bonus_credit - COALESCE(m.b, 0) + COALESCE(d.b, 0) <> 0
+   OR w.balance - COALESCE(m.c, 0) + COALESCE(d.c, 0) <> 0 OR w.free_credit < 0 OR w.bonus_credit < 0 OR w.balance < 0
+"""
+ENDS = """
+SELECT d.id, d.status, COUNT(m.id) FROM deliveries d LEFT JOIN movements m ON m.delivery = d.id AND m.kind = 'refund'
+GROUP BY d.id, d.status, d.from_free, d.from_bonus, d.from_balance
+HAVING COUNT(m.id) <> CASE WHEN d.status = 2 THEN 1 ELSE 0 END
+    OR (d.status = 2 AND (MAX(m.free_credit) <> d.from_free OR MAX(m.bonus_credit) <> d.from_bonus
+        OR MAX(m.balance) <> d.from_balance))
+"""
+# Of two charges of one phone within 30 s the first must have failed: only then was its window given back.
+CLAIMS = """
+SELECT a.id, b.id FROM deliveries a JOIN deliveries b ON a.phone_key = b.phone_key AND a.id < b.id
+WHERE b.created_us - a.created_us < 30000000 AND b.created_us >= a.created_us AND a.status <> 2
+"""
+
+FAULTS = {}
+
+
+def fault(function):
+    FAULTS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def check(node, witnessed):
+    """Fails on any breach that the rows show."""
+    node.verify()
+    for what, query in (("money", MONEY), ("ends", ENDS), ("claims", CLAIMS)):
+        breaches = node.rows(query)
+        if breaches:
+            raise SystemExit(f"BREACH ({what}): {len(breaches)}, the first {breaches[:3]}")
+    known = {row[0] for row in node.rows("SELECT id FROM deliveries")}
+    lost = witnessed - known
+    if lost:
+        raise SystemExit(f"BREACH: {len(lost)} of {len(witnessed)} answers 202 have no row, e.g. {sorted(lost)[:3]}")
+
+
+def counts(node):
+    """Deliveries by status: sent, delivered, failed."""
+    known = {int(status): int(count) for status, count in node.rows("SELECT status, COUNT(*) FROM deliveries GROUP BY status")}
+    return [known.get(status, 0) for status in (0, 1, 2)]
+
+
+def wait_settled(node, patience_s=60):
+    until = time.monotonic() + patience_s
+    while counts(node)[0] > 0:
+        if time.monotonic() > until:
+            raise SystemExit(f"{counts(node)[0]} deliveries are still sent after {patience_s} s")
+        time.sleep(0.3)
+
+
+class Load:
+    """Clients against nodes; remembers every id that was answered 202."""
+
+    def __init__(self, keys):
+        self.keys = keys
+        self.prefixes = rig.served_prefixes()
+        self.next = 0
+        self.witnessed = set()
+
+    def start(self, node, rate, seconds, phones_from=None):
+        if phones_from is None:
+            phones_from, self.next = self.next, self.next + int(rate * seconds) + 1_000
+        witness = rig.WORK / f"witness-{node.api}"
+        client = rig.open_loop(
+            node.api, self.keys, self.prefixes, phones_from, [(rate, seconds)], 64, witness, patience_s=8
+        )
+        return client, witness
+
+    def finish(self, running):
+        client, witness = running
+        report = rig.open_loop_result(client)
+        # A client whose daemon was killed may have half a line left.
+        self.witnessed |= {line for line in witness.read_text().split("\n") if len(line) == 36}
+        return {name: tally["count"] for name, tally in report["answers"].items()}
+
+
+def kill(engine, times):
+    """kill -9 at a random instant under load, again and again on the same database."""
+    name = f"kill_{engine}"
+    node = rig.Node(name, rig_postgres().database(name) if engine == "postgres" else None, HASTE, TROUBLE)
+    load = Load(node.provision(accounts=8, usd="10000"))
+    node.start()
+    for n in range(times):
+        running = load.start(node, 2_000, 2.5)
+        time.sleep(random.uniform(0.2, 2.3))
+        node.kill()
+        answers = load.finish(running)
+        left = counts(node)
+        check(node, load.witnessed)
+        ready = node.start()
+        began = time.monotonic()
+        wait_settled(node)
+        settled = time.monotonic() - began
+        check(node, load.witnessed)
+        print(
+            f"kill -9 #{n + 1:<2} {engine:<8} answers {answers}; sent at the kill {left[0]}; ready after {ready * 1000:.0f} ms, "
+            f"all ended after {settled:.1f} s; {len(load.witnessed)} answers 202 accounted for; verify clean",
+            flush=True,
+        )
+    node.stop()
+    check(node, load.witnessed)
+
+
+@fault
+def kill_sqlite(times):
+    """kill -9 of the daemon under load, SQLite."""
+    kill("sqlite", times)
+
+
+@fault
+def kill_postgres(times):
+    """kill -9 of the daemon under load, Postgres."""
+    kill("postgres", times)
+
+
+def pair(name, *settings):
+    url = rig_postgres().database(name)
+    one = rig.Node(f"{name}_one", url, *settings)
+    return one, rig.Node(f"{name}_two", url, *settings, keys_from=one)
+
+
+@fault
+def two_daemons(_times):
+    """Two daemons race for the same phones on one Postgres; one is killed."""
+    one, two = pair("two_daemons", HASTE, SMOOTH)
+    load = Load(one.provision(accounts=4, usd="10000"))
+    one.start(), two.start()
+    # The same phones at the same time on both.
+    running = [load.start(node, 1_500, 6, phones_from=0) for node in (one, two)]
+    time.sleep(3)
+    two.kill()
+    answers = [load.finish(each) for each in running]
+    wait_settled(one)
+    check(one, load.witnessed)
+    two.start()
+    running = [load.start(node, 1_500, 4, phones_from=1_000_000) for node in (one, two)]
+    answers += [load.finish(each) for each in running]
+    wait_settled(one)
+    check(one, load.witnessed)
+    one.stop(), two.stop()
+    check(one, load.witnessed)
+    print(f"two daemons, one killed and back: {answers}; {len(load.witnessed)} answers 202 accounted for; verify clean", flush=True)
+
+
+@fault
+def paused_daemon(_times):
+    """Two daemons on one Postgres; one is stopped for 45 s and goes on."""
+    one, two = pair("paused", HASTE, SMOOTH)
+    load = Load(one.provision(accounts=4, usd="10000"))
+    one.start(), two.start()
+    running = [load.start(one, 500, 55), load.start(two, 500, 3)]
+    time.sleep(2)
+    two.signal(signal.SIGSTOP)
+    time.sleep(45)
+    two.signal(signal.SIGCONT)
+    time.sleep(3)
+    until = time.monotonic() + 10
+    while not two.ready():
+        if time.monotonic() > until:
+            raise SystemExit("the paused daemon did not get ready again")
+        time.sleep(0.1)
+    again = load.start(two, 500, 3)
+    answers = [load.finish(each) for each in (*running, again)]
+    if answers[2].get("202", 0) != sum(answers[2].values()):
+        raise SystemExit(f"the daemon that was paused does not serve: {answers[2]}")
+    wait_settled(one)
+    check(one, load.witnessed)
+    one.stop(), two.stop()
+    check(one, load.witnessed)
+    print(f"one of two paused for 45 s: {answers}; {len(load.witnessed)} answers 202 accounted for; verify clean", flush=True)
+
+
+@fault
+def last_cent(_times):
+    """Two daemons spend one wallet to its last cent."""
+    one, two = pair("last_cent", HASTE, SMOOTH)
+    load = Load(one.provision(accounts=1, usd="22"))
+    one.start(), two.start()
+    running = [load.start(node, 1_000, 2) for node in (one, two)]
+    answers = [load.finish(each) for each in running]
+    wait_settled(one)
+    check(one, load.witnessed)
+    left, cheapest = one.rows(
+        "SELECT (SELECT SUM(free_credit + bonus_credit + balance) FROM wallets), "
+        "(SELECT MIN(from_free + from_bonus + from_balance) FROM deliveries)"
+    )[0]
+    if int(left) >= int(cheapest):
+        raise SystemExit(f"BREACH: refused while it could pay: {left} micro-dollars are left, an OTP costs {cheapest}")
+    one.stop(), two.stop()
+    print(f"one wallet, two daemons, to the last cent: {answers}; {left} micro-dollars left; verify clean", flush=True)
+
+
+_postgres = None
+
+
+def rig_postgres():
+    global _postgres
+    if _postgres is None:
+        _postgres = rig.Postgres()
+    return _postgres
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("faults", nargs="+", choices=["all", *FAULTS])
+    parser.add_argument("--times", type=int, default=20, help="how often each daemon is killed")
+    parser.add_argument("--seed", type=int, default=None, help="for the instants of the kills")
+    arguments = parser.parse_args()
+    seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
+    random.seed(seed)
+    rig.say(f"seed {seed}")
+    rig.build()
+    for name in FAULTS if "all" in arguments.faults else arguments.faults:
+        rig.say(FAULTS[name].__doc__)
+        FAULTS[name](arguments.times)
+    print("every fault was survived, every ledger is whole")
+
+
+if __name__ == "__main__":
+    main()

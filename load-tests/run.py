@@ -1,0 +1,483 @@
+#!/usr/bin/env python3
+"""Measures the release build under load, step by step, and writes load-tests/RESULTS.md.
+
+    load-tests/run.py all            everything, about 20 minutes
+    load-tests/run.py STEP...        some steps; their rows replace the earlier ones in the table
+    load-tests/run.py list           what there is
+    load-tests/run.py table          writes the table again from what was measured
+
+Client, daemon and Postgres share the machine, so rates are given as shares of what a bare hyper server achieves in the
+same run. After every step the ledger is verified, and a breach ends the run. No figure is asserted: the table shows the
+goal beside it.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import sys
+import time
+
+import rig
+
+RESULTS = rig.WORK / "results.json"
+TABLE = rig.ROOT / "load-tests/RESULTS.md"
+CONNECTIONS = 512
+# The yardstick is measured again for a step that runs later than this after it.
+BARE_HOLDS_S = 1800
+
+STEPS = {}
+postgres_cluster = None
+
+
+def step(function):
+    STEPS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def postgres():
+    global postgres_cluster
+    if postgres_cluster is None:
+        postgres_cluster = rig.Postgres()
+    return postgres_cluster
+
+
+def results():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def record(name, rows, **facts):
+    everything = results()
+    everything[name] = {"at": time.time(), "rows": rows, **facts}
+    RESULTS.write_text(json.dumps(everything, indent=1))
+
+
+def row(what, rate=None, ratio=None, p50=None, p99=None, other=None, shares=None, goal="", note=""):
+    return {
+        "what": what,
+        "rate": rate,
+        "ratio": ratio,
+        "p50": p50,
+        "p99": p99,
+        "other": other,
+        "shares": shares or {},
+        "goal": goal,
+        "note": note,
+    }
+
+
+def bare_rate():
+    """The yardstick's rate, measured in this run."""
+    known = results().get("bare")
+    if not known or time.time() - known["at"] > BARE_HOLDS_S:
+        STEPS["bare"]()
+        known = results()["bare"]
+    return known["rate"]
+
+
+def node(name, engine, *settings):
+    store = postgres().database(name.replace("-", "_")) if engine == "postgres" else None
+    return rig.Node(name, store, *settings)
+
+
+def processor(daemon, client, engine):
+    pids = {"daemon": daemon.pids, "client": lambda: [client.pid]}
+    if engine == "postgres":
+        pids["postgres"] = postgres().pids
+    return rig.Processor(**pids)
+
+
+def closed_loop(daemon, keys, engine, seconds, start=0):
+    """A short run to warm up, then the measured one."""
+    prefixes = rig.served_prefixes()
+    rig.wrk_result(rig.wrk(daemon.api, keys, prefixes, start, 2, CONNECTIONS))
+    client = rig.wrk(daemon.api, keys, prefixes, start + 50_000_000, seconds, CONNECTIONS)
+    time.sleep(0.5)
+    look = processor(daemon, client, engine)
+    time.sleep(seconds - 1)
+    shares = look.shares()
+    return rig.wrk_result(client), shares
+
+
+@step
+def bare():
+    """A bare hyper server that answers a static 202, 512 connections: the yardstick."""
+    server = rig.Bare.start()
+    client = rig.wrk(server.address, ["key"], rig.served_prefixes(), 0, 10, CONNECTIONS)
+    time.sleep(1)
+    look = rig.Processor(daemon=server.pids, client=lambda: [client.pid])
+    time.sleep(8)
+    shares = look.shares()
+    result = rig.wrk_result(client)
+    server.stop()
+    rows = [row("bare hyper, static 202", result["rate"], 1.0, result["p50_ms"], result["p99_ms"], 0, shares)]
+    record("bare", rows, rate=result["rate"])
+
+
+def accept(engine, goal):
+    """Durable accept: receipts come only after the run has ended."""
+    yardstick = bare_rate()
+    daemon = node(f"accept-{engine}", engine, {"simulator": {"receipt_ms": 45_000}})
+    keys = daemon.provision()
+    daemon.start()
+    time.sleep(1)
+    idle = daemon.rss_kib()
+    result, shares = closed_loop(daemon, keys, engine, 10)
+    # Connections are closed now: what is left is the deliveries that await their receipts.
+    time.sleep(3)
+    waiting = daemon.metric("nexo_deliveries_in_flight")
+    per_delivery = (daemon.rss_kib() - idle) * 1024 / max(waiting, 1)
+    daemon.stop()
+    daemon.verify()
+    name = "Postgres" if engine == "postgres" else "SQLite"
+    rows = [
+        row(
+            f"durable accept, {name}, {CONNECTIONS} connections",
+            result["rate"],
+            result["rate"] / yardstick,
+            result["p50_ms"],
+            result["p99_ms"],
+            result["not_2xx"] + result["broken"],
+            shares,
+            f"≥ {goal} of bare",
+        ),
+        row(
+            f"resident memory per delivery that awaits its receipt, {name}",
+            note=f"{per_delivery:.0f} B each of {waiting:.0f}; {idle / 1024:.0f} MiB idle",
+            goal="≤ 1 KiB",
+        ),
+    ]
+    record(f"accept-{engine}", rows, rate=result["rate"])
+
+
+def life(engine, goal):
+    """Whole life: accepted, acked, settled, final row; receipts come at once."""
+    yardstick = bare_rate()
+    daemon = node(f"life-{engine}", engine)
+    keys = daemon.provision()
+    daemon.start()
+    result, shares = closed_loop(daemon, keys, engine, 30)
+    began = time.monotonic()
+    daemon.wait_settled()
+    behind = time.monotonic() - began
+    daemon.stop()
+    daemon.verify()
+    name = "Postgres" if engine == "postgres" else "SQLite"
+    rows = [
+        row(
+            f"whole life for 30 s, {name}, {CONNECTIONS} connections",
+            result["rate"],
+            result["rate"] / yardstick,
+            result["p50_ms"],
+            result["p99_ms"],
+            result["not_2xx"] + result["broken"],
+            shares,
+            f"≥ {goal} of bare",
+            f"the last end came {behind:.1f} s after the last answer",
+        )
+    ]
+    record(f"life-{engine}", rows, rate=result["rate"])
+
+
+@step
+def accept_postgres():
+    """Durable accept on Postgres, 10 s."""
+    accept("postgres", "25 %")
+
+
+@step
+def accept_sqlite():
+    """Durable accept on SQLite, 10 s."""
+    accept("sqlite", "30 %")
+
+
+@step
+def life_postgres():
+    """Whole life on Postgres, 30 s."""
+    life("postgres", "22 %")
+
+
+@step
+def life_sqlite():
+    """Whole life on SQLite, 30 s."""
+    life("sqlite", "22 %")
+
+
+def answers_but(report, *classes):
+    """How many answers were of none of these classes, or never came."""
+    others = sum(tally["count"] for name, tally in report["answers"].items() if name not in classes)
+    return others + report["unsent"] + report["unanswered"]
+
+
+@step
+def paced():
+    """10,000 OTP/s for 30 s, open loop, whole life, Postgres, ack 5 ms."""
+    ack_ms = 5
+    daemon = node("paced", "postgres", {"simulator": {"ack_ms": ack_ms}})
+    keys = daemon.provision()
+    daemon.start()
+    prefixes = rig.served_prefixes()
+    rig.open_loop_result(rig.open_loop(daemon.api, keys, prefixes, 0, [(2_000, 3)]))
+    client = rig.open_loop(daemon.api, keys, prefixes, 50_000_000, [(10_000, 30)])
+    time.sleep(1)
+    look = processor(daemon, client, "postgres")
+    time.sleep(28)
+    shares = look.shares()
+    report = rig.open_loop_result(client)
+    daemon.wait_settled()
+    daemon.stop()
+    daemon.verify()
+    took = report["answers"]["202"]
+    rows = [
+        row(
+            "paced 10,000/s, whole life, Postgres: time to 202 less the ack",
+            took["count"] / 30,
+            None,
+            took["p50_ms"] - ack_ms,
+            took["p99_ms"] - ack_ms,
+            answers_but(report, "202"),
+            shares,
+            "p50 ≤ 3 ms, p99 ≤ 15 ms",
+            f"p99.9 {took['p999_ms'] - ack_ms:.1f} ms",
+        )
+    ]
+    record("paced", rows)
+
+
+@step
+def burst():
+    """1,000 OTPs at one instant on an idle daemon, Postgres and SQLite."""
+    rows = []
+    for engine in ("postgres", "sqlite"):
+        daemon = node(f"burst-{engine}", engine)
+        keys = daemon.provision()
+        daemon.start()
+        time.sleep(2)
+        client = rig.open_loop(daemon.api, keys, rig.served_prefixes(), 0, [(2_000_000, 0.0005)], connections=1_000)
+        report = rig.open_loop_result(client)
+        daemon.wait_settled()
+        daemon.stop()
+        daemon.verify()
+        took = report["answers"]["202"]
+        name = "Postgres" if engine == "postgres" else "SQLite"
+        rows.append(
+            row(
+                f"1,000 at one instant, idle daemon, {name}",
+                None,
+                None,
+                took["p50_ms"],
+                took["p99_ms"],
+                answers_but(report, "202"),
+                goal="all 202, p99 < 100 ms",
+                note=f"{took['count']} accepted, the last after {took['max_ms']:.0f} ms",
+            )
+        )
+    record("burst", rows)
+
+
+@step
+def limited():
+    """A carrier limited to 1,000 TPS, offered 10,000/s for 30 s, open loop, Postgres."""
+    limit, offered, seconds = 1_000, 10_000, 30
+    daemon = node("limited", "postgres", {"simulator": {"rate_per_second": limit}, "dispatch": {"queue_max": 50_000}})
+    keys = daemon.provision()
+    daemon.start()
+    time.sleep(1)
+    # A carrier of one channel: its limit is one link's.
+    prefixes = rig.served_prefixes("mobifone")
+    before = daemon.rss_kib()
+    client = rig.open_loop(daemon.api, keys, prefixes, 0, [(offered, seconds)], connections=1_000)
+    memory = []
+    for _ in range(seconds):
+        time.sleep(1)
+        memory.append(daemon.rss_kib() // 1024)
+    report = rig.open_loop_result(client)
+    daemon.wait_settled()
+    slowest = postgres().sql("SELECT max(completed_us - created_us) / 1e6 FROM deliveries", "limited")
+    daemon.stop()
+    daemon.verify()
+    took, refused = report["answers"]["202"], report["answers"].get("429 no_route", {"count": 0, "p50_ms": 0, "p99_ms": 0})
+    retry = report["retry_after_s"].get("429 no_route", {})
+    rows = [
+        row(
+            f"a carrier of {limit:,} TPS offered {offered:,}/s: accepted",
+            took["count"] / seconds,
+            None,
+            took["p50_ms"],
+            took["p99_ms"],
+            answers_but(report, "202", "429 no_route"),
+            goal="≥ 90 % of the limit, memory flat, nothing late",
+            note=f"{took['count'] / seconds / limit:.0%} of the limit; slowest whole life {float(slowest):.1f} s; "
+            f"RSS {before // 1024} MiB before, {memory[4]} after 5 s, {memory[-1]} at the end",
+        ),
+        row(
+            "the rest: 429 no_route",
+            refused["count"] / seconds,
+            None,
+            refused["p50_ms"],
+            refused["p99_ms"],
+            goal="p99 < 5 ms, true drain time",
+            note="Retry-After " + (", ".join(f"{s} s: {n}" for s, n in sorted(retry.items())) or "none"),
+        ),
+    ]
+    record("limited", rows)
+
+
+@step
+def overload():
+    """1.5 times the capacity for 20 s, open loop, Postgres; then half of it again."""
+    known = results().get("life-postgres")
+    if not known:
+        STEPS["life-postgres"]()
+        known = results()["life-postgres"]
+    capacity = known["rate"]
+    calm, storm, after = 8, 20, 15
+    daemon = node("overload", "postgres")
+    keys = daemon.provision()
+    daemon.start()
+    stages = [(capacity / 2, calm), (capacity * 1.5, storm), (capacity / 2, after)]
+    client = rig.open_loop(daemon.api, keys, rig.served_prefixes(), 0, stages)
+    time.sleep(calm)
+    memory = []
+    for _ in range(storm):
+        time.sleep(1)
+        memory.append(daemon.rss_kib() // 1024)
+    report = rig.open_loop_result(client)
+    daemon.wait_settled()
+    daemon.stop()
+    daemon.verify()
+    seconds = {entry["second"]: entry for entry in report["seconds"]}
+    normal = max(seconds[s]["p99_ms"] or 0 for s in range(2, calm))
+    goodput = sum(seconds[s]["accepted"] for s in range(calm + 2, calm + storm)) / (storm - 2)
+    back = next(
+        (s - calm - storm for s in range(calm + storm, calm + storm + after) if (seconds[s]["p99_ms"] or 1e9) <= 2 * normal),
+        None,
+    )
+    kinds = {name: tally["count"] for name, tally in report["answers"].items() if name != "202"}
+    shed = report["answers"].get("503 overloaded")
+    rows = [
+        row(
+            "1.5× capacity, open loop, Postgres: accepted",
+            goodput,
+            None,
+            report["answers"]["202"]["p50_ms"],
+            report["answers"]["202"]["p99_ms"],
+            answers_but(report, "202", "503 overloaded"),
+            goal="≥ 70 % of capacity, memory flat, normal within 5 s",
+            note=f"{goodput / capacity:.0%} of {capacity:,.0f}/s; normal p99 ({normal:.0f} ms) back after "
+            f"{'more than ' + str(after) if back is None else back} s; RSS {memory[2]} → {memory[-1]} MiB; others {kinds}",
+        )
+    ]
+    if shed:
+        rows.append(row("the shed: 503 overloaded", shed["count"] / storm, None, shed["p50_ms"], shed["p99_ms"]))
+    record("overload", rows)
+
+
+@step
+def idle():
+    """Start to ready on an empty SQLite, and resident memory when idle."""
+    starts, memory = [], []
+    for n in range(5):
+        daemon = node(f"idle-{n}", "sqlite")
+        starts.append(daemon.start() * 1000)
+        time.sleep(1)
+        memory.append(daemon.rss_kib() / 1024)
+        daemon.stop()
+    daemon.verify()
+    rows = [
+        row("start to ready, empty SQLite", note=", ".join(f"{ms:.0f}" for ms in sorted(starts)) + " ms", goal="≤ 300 ms"),
+        row("resident memory, idle", note=f"{max(memory):.0f} MiB", goal="≤ 100 MiB"),
+    ]
+    record("idle", rows)
+
+
+@step
+def k6():
+    """The k6 scripts (burst, spike, steady) with their thresholds, Postgres."""
+    daemon = node("k6", "postgres", {"simulator": {"ack_ms": 5}})
+    keys = daemon.provision()
+    daemon.start()
+    rows = []
+    for n, script in enumerate(("burst", "spike", "steady")):
+        summary = rig.k6(script, daemon, keys, rig.served_prefixes(), n * 50_000_000)
+        metrics = summary["metrics"]
+        took, shed = metrics["http_req_duration"], metrics.get("shed_answers", {"count": 0})["count"]
+        rows.append(
+            row(
+                f"k6 {script}.js",
+                metrics["http_reqs"]["rate"],
+                None,
+                took["med"],
+                took.get("p(99)", took["p(95)"]),
+                shed + metrics.get("unexpected_answers", {"count": 0})["count"],
+                goal="its thresholds",
+                note="a threshold was crossed" if summary["crossed"] else "every threshold was kept",
+            )
+        )
+    daemon.wait_settled()
+    daemon.stop()
+    daemon.verify()
+    record("k6", rows)
+
+
+def write_table():
+    """One table of everything that was measured, in the order of the steps."""
+    measured = results()
+    revision = rig.run("git", "describe", "--always", "--dirty", stdout=-1, text=True).stdout.strip()
+    model = next(
+        (line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    lines = [
+        "# What the load tests measured",
+        "",
+        f"{os.cpu_count()} cores ({model}), {datetime.date.today()}, revision {revision}. Client, daemon and Postgres share "
+        "the machine; Postgres runs with fsync on. Processor shares are in cores. After every step `nexo-route verify` "
+        "found the ledger whole. Made by `make load`; read ratios, not absolutes.",
+        "",
+        "| what | per second | of bare | p50 ms | p99 ms | other answers | daemon / Postgres / client cores | goal | note |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    number = lambda value, form: "" if value is None else format(value, form)
+    for name in STEPS:
+        for entry in measured.get(name, {}).get("rows", []):
+            shares = entry["shares"]
+            cores = " / ".join(str(shares.get(who, "–")) for who in ("daemon", "postgres", "client")) if shares else ""
+            cells = [
+                entry["what"],
+                number(entry["rate"], ",.0f"),
+                number(entry["ratio"], ".0%"),
+                number(entry["p50"], ".1f"),
+                number(entry["p99"], ".1f"),
+                number(entry["other"], ",d"),
+                cores,
+                entry["goal"],
+                entry["note"],
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    TABLE.write_text("\n".join(lines) + "\n")
+    print(TABLE.read_text())
+
+
+def main():
+    wanted = sys.argv[1:]
+    if not wanted or wanted == ["list"]:
+        print(__doc__)
+        for name, function in STEPS.items():
+            print(f"{name:<16} {function.__doc__.splitlines()[0]}")
+        return
+    wanted = list(STEPS) if wanted == ["all"] else [name for name in wanted if name != "table"]
+    unknown = [name for name in wanted if name not in STEPS]
+    if unknown:
+        raise SystemExit(f"no step {', '.join(unknown)}; see `load-tests/run.py list`")
+    if wanted:
+        rig.build()
+    for name in wanted:
+        rig.say(f"{name}: {STEPS[name].__doc__.splitlines()[0]}")
+        STEPS[name]()
+    write_table()
+
+
+if __name__ == "__main__":
+    main()

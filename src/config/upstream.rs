@@ -1,0 +1,36 @@
+//! What is beyond the house: the carrier table and the simulator's script.
+//!
+//! Only the shape; the values and the manual are `config/default.toml`, the rules between fields are in `check`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The carrier table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CarriersConfig {
+    /// Empty: the table that is compiled in (`config/carriers.toml`).
+    pub file: PathBuf,
+}
+
+/// The simulator's script; each rate is a share of 0–1.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatorConfig {
+    pub seed: u64,
+    pub ack_ms: u64,
+    pub ack_jitter_ms: u64,
+    pub receipt_ms: u64,
+    pub receipt_jitter_ms: u64,
+    pub refuse_rate: f64,
+    pub fail_rate: f64,
+    pub lose_receipt_rate: f64,
+    pub duplicate_receipt_rate: f64,
+    pub late_receipt_rate: f64,
+    /// 0: no limit.
+    pub rate_per_second: u32,
+    pub in_flight_max: usize,
+    pub link_down: bool,
+    pub hang: bool,
+}

@@ -1,0 +1,91 @@
+//! The body of one request, read within its limits: 4 KiB and one deadline over all of it.
+//!
+//! A body that says that it is longer is refused unread. It knows whether all of it was taken: if not, the listener
+//! closes the connection after the answer.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+
+use crate::http::error::ApiError;
+
+/// The most bytes that a body may have.
+pub const BODY_MAX: usize = 4096;
+
+/// A body that comes over the wire, or the rest of it.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    /// The end was read, which a chunked body does not show by itself.
+    ended: bool,
+    deadline: Duration,
+}
+
+impl Body {
+    pub(crate) fn new(incoming: Incoming, deadline: Duration) -> Self {
+        Self { incoming, ended: false, deadline }
+    }
+
+    /// # Errors
+    /// `body_too_large` if the head declares more than [`BODY_MAX`].
+    pub(crate) fn check_declared(&self) -> Result<(), ApiError> {
+        let declared = self.incoming.size_hint().exact().unwrap_or(0);
+        if declared > BODY_MAX as u64 { Err(ApiError::BodyTooLarge) } else { Ok(()) }
+    }
+
+    /// Nothing of the body is left on the wire.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.ended || self.incoming.is_end_stream()
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// `body_too_large` if it grows past the limit, `invalid_request` if it stops or does not come in time.
+    pub(crate) async fn read(&mut self) -> Result<Bytes, ApiError> {
+        let deadline = self.deadline;
+        let mut whole = pin!(self.collect());
+        // It usually came with its head: no timer then.
+        if let Some(read) = whole.as_mut().now_or_never() {
+            return read;
+        }
+        let late = |_| ApiError::malformed("the body did not come in time");
+        tokio::time::timeout(deadline, whole).await.map_err(late)?
+    }
+
+    async fn collect(&mut self) -> Result<Bytes, ApiError> {
+        let first = self.next().await?;
+        let Some(first) = first else { return Ok(Bytes::new()) };
+        if self.is_spent() {
+            return if first.len() > BODY_MAX { Err(ApiError::BodyTooLarge) } else { Ok(first) };
+        }
+        let mut whole = BytesMut::from(first);
+        while whole.len() <= BODY_MAX {
+            match self.next().await? {
+                Some(data) => whole.extend_from_slice(&data),
+                None => return Ok(whole.freeze()),
+            }
+        }
+        Err(ApiError::BodyTooLarge)
+    }
+
+    /// The next piece; `None` at the end. Trailers are read and ignored.
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        while !self.is_spent() {
+            match self.incoming.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(_)) => return Err(ApiError::malformed("the body is incomplete or not well-formed")),
+                None => self.ended = true,
+            }
+        }
+        Ok(None)
+    }
+}

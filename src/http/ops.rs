@@ -1,0 +1,115 @@
+//! The operators' listener: `/metrics`, `/livez`, `/readyz`. It has no authentication: its port is private.
+//!
+//! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations or
+//! every link is missing, and from the moment the daemon begins to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
+
+use crate::http::Reply;
+use crate::http::error::ApiError;
+use crate::http::listener::{Call, Handler};
+use crate::http::wire::{self, Object};
+use crate::telemetry::names;
+
+const ROUTES: [&str; 4] = ["/metrics", "/livez", "/readyz", "unknown ops"];
+/// A check that takes longer has failed: who asks must not wait for a database that hangs.
+const CHECK_WITHIN: Duration = Duration::from_secs(2);
+const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// What readiness is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Health {
+    /// The database answers.
+    pub database: bool,
+    /// Its schema is the one that this build knows.
+    pub migrations: bool,
+    /// At least one link to a carrier is up.
+    pub links: bool,
+    /// The daemon has begun to stop.
+    pub stopping: bool,
+}
+
+impl Health {
+    /// Whether a load balancer should send requests here.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        self.database && self.migrations && self.links && !self.stopping
+    }
+
+    fn body(self) -> Bytes {
+        Object::with_capacity(96)
+            .plain("ready", self.is_ready())
+            .plain("database", self.database)
+            .plain("migrations", self.migrations)
+            .plain("links", self.links)
+            .plain("stopping", self.stopping)
+            .finish()
+    }
+}
+
+/// Who knows how the house is.
+pub trait Readiness: Send + Sync + 'static {
+    /// Looks now.
+    fn check(&self) -> impl Future<Output = Health> + Send;
+}
+
+/// The handler of the operators' listener.
+#[derive(Debug)]
+pub struct Ops<M, R> {
+    metrics: M,
+    readiness: R,
+}
+
+impl<M, R> Ops<M, R>
+where
+    M: Fn() -> String + Send + Sync + 'static,
+    R: Readiness,
+{
+    /// `metrics` renders the text that Prometheus reads.
+    #[must_use]
+    pub const fn new(metrics: M, readiness: R) -> Self {
+        Self { metrics, readiness }
+    }
+
+    async fn health(&self) -> Health {
+        let health = tokio::time::timeout(CHECK_WITHIN, self.readiness.check()).await.unwrap_or_default();
+        metrics::gauge!(names::READY).set(if health.is_ready() { 1.0 } else { 0.0 });
+        health
+    }
+}
+
+impl<M, R> Handler for Ops<M, R>
+where
+    M: Fn() -> String + Send + Sync + 'static,
+    R: Readiness,
+{
+    const ROUTES: &'static [&'static str] = &ROUTES;
+
+    async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {
+        let path = call.head.uri.path();
+        let route = ROUTES[..3].iter().position(|known| *known == path).ok_or(ApiError::NotFound)?;
+        call.route = route;
+        if !matches!(call.head.method, Method::GET | Method::HEAD) {
+            return Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" });
+        }
+        Ok(match route {
+            0 => {
+                self.health().await;
+                let mut reply = wire::json(StatusCode::OK, Bytes::from((self.metrics)()));
+                reply.headers_mut().insert(CONTENT_TYPE, PROMETHEUS);
+                reply
+            }
+            1 => wire::json(StatusCode::OK, Bytes::from_static(b"{\"live\":true}")),
+            _ => {
+                let health = self.health().await;
+                let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                wire::json(status, health.body())
+            }
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! *Verify*: what the rows show of the invariants of `ARCHITECTURE.md`.
+//!
+//! Reads only, in one snapshot, so that it may run beside daemons under load. Sums are made by the database; what leaves
+//! it are figures and a few examples. It says which invariants rows cannot show.
+
+use crate::domain::ids::{AccountId, DeliveryId};
+use crate::domain::time::{Timestamp, duration_micros};
+use crate::records::acceptance::WINDOW;
+use crate::store::{Row, Scalar, Statement, StoreError, Tx, Type};
+
+/// Rows that one look at the distance between claims sorts at most, besides those of the time before it.
+const SLICE_ROWS: i64 = 500_000;
+/// A claim and the one before it: the window, and the skew that two ids may have against the clock.
+const LOOK_BACK: std::time::Duration = std::time::Duration::from_secs(60);
+/// Examples that a check gives.
+const EXAMPLES_MAX: usize = 5;
+
+/// What rows cannot show, by the invariant's number.
+pub const UNSEEN: &[(u8, &str)] = &[
+    (
+        2,
+        "that every dispatch had its charge, and was one per delivery and channel: a carrier sees dispatches, rows do not",
+    ),
+    (4, "that every 202 has its row and no other answer moved money: rows do not hold answers"),
+    (5, "that no code was written anywhere: search logs, metrics and the database's files for one that you sent"),
+    (6, "that an account never sees an id of another: that is the API's doing"),
+    (7, "what a kill -9 leaves: run this after one"),
+];
+
+/// One invariant, or a part of one, held against the rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// The invariant's number.
+    pub invariant: u8,
+    pub name: &'static str,
+    /// What was looked at, and how many.
+    pub looked_at: i64,
+    pub breaches: i64,
+    /// A few of the breaches.
+    pub examples: Vec<String>,
+}
+
+/// Every check of one snapshot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The database's clock.
+    pub at: Timestamp,
+    pub checks: Vec<Check>,
+    pub figures: Vec<(&'static str, i64)>,
+}
+
+impl Report {
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.checks.iter().all(|check| check.breaches == 0)
+    }
+}
+
+static FIGURES: Statement = Statement::new(
+    "verify.figures",
+    &[],
+    &[],
+    "SELECT {now_us}, (SELECT COUNT(*) FROM wallets), (SELECT COUNT(*) FROM movements), COUNT(*), \
+     CAST(COALESCE(SUM(CASE WHEN status = 0 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(CASE WHEN status = 1 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(CASE WHEN status = 2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(CASE WHEN status = 0 AND settle_us < {now_us} THEN 1 ELSE 0 END), 0) AS BIGINT) \
+     FROM deliveries",
+);
+
+// Each table is summed by itself, along its index by account; only the sums are put together.
+static WALLETS: Statement = Statement::new(
+    "verify.wallets",
+    &[],
+    &[],
+    "SELECT account, CAST(SUM(free_credit) AS BIGINT), CAST(SUM(bonus_credit) AS BIGINT), \
+     CAST(SUM(balance) AS BIGINT), COUNT(*) OVER () FROM ( \
+     SELECT account, SUM(free_credit) AS free_credit, SUM(bonus_credit) AS bonus_credit, SUM(balance) AS balance \
+     FROM movements GROUP BY account \
+     UNION ALL SELECT account, -SUM(from_free), -SUM(from_bonus), -SUM(from_balance) FROM deliveries GROUP BY account \
+     UNION ALL SELECT account, -free_credit, -bonus_credit, -balance FROM wallets \
+     ) sums GROUP BY account HAVING SUM(free_credit) <> 0 OR SUM(bonus_credit) <> 0 OR SUM(balance) <> 0 \
+     ORDER BY account LIMIT 5",
+);
+
+static BELOW_ZERO: Statement = Statement::new(
+    "verify.below_zero",
+    &[],
+    &[],
+    "SELECT account, COUNT(*) OVER () FROM wallets WHERE free_credit < 0 OR bonus_credit < 0 OR balance < 0 \
+     ORDER BY account LIMIT 5",
+);
+
+static OWNERS: Statement = Statement::new(
+    "verify.owners",
+    &[],
+    &[],
+    "SELECT COALESCE(a.id, w.account), COUNT(*) OVER () FROM accounts a FULL JOIN wallets w ON w.account = a.id \
+     WHERE a.id IS NULL OR w.account IS NULL LIMIT 5",
+);
+
+static REFUNDS_OF_FAILED: Statement = Statement::new(
+    "verify.refunds_of_failed",
+    &[],
+    &[],
+    "SELECT d.id, COUNT(*) OVER () FROM deliveries d \
+     LEFT JOIN movements m ON m.delivery = d.id AND m.kind = 'refund' \
+     WHERE d.status = 2 AND (m.id IS NULL OR m.account <> d.account OR m.free_credit <> d.from_free \
+     OR m.bonus_credit <> d.from_bonus OR m.balance <> d.from_balance) ORDER BY d.id LIMIT 5",
+);
+
+static REFUNDS_OF_OTHERS: Statement = Statement::new(
+    "verify.refunds_of_others",
+    &[],
+    &[],
+    "SELECT m.id, COUNT(*) OVER () FROM movements m LEFT JOIN deliveries d ON d.id = m.delivery \
+     WHERE m.kind = 'refund' AND (d.id IS NULL OR d.status <> 2) ORDER BY m.id LIMIT 5",
+);
+
+static ENDS: Statement = Statement::new(
+    "verify.ends",
+    &[],
+    &[],
+    "SELECT id, COUNT(*) OVER () FROM deliveries WHERE NOT (\
+     (status = 0 AND completed_us IS NULL AND error_code IS NULL) \
+     OR (status = 1 AND completed_us IS NOT NULL AND error_code IS NULL) \
+     OR (status = 2 AND completed_us IS NOT NULL AND error_code IS NOT NULL)) ORDER BY id LIMIT 5",
+);
+
+static SLICE_END: Statement = Statement::new(
+    "verify.slice_end",
+    &[],
+    &[Type::Id, Type::I64],
+    "SELECT id FROM deliveries WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2",
+);
+
+// The one before may have given its window back if it failed without having left. Of those that failed, only a time-out
+// surely kept it: the rest cannot be told apart by rows.
+static CLAIMS: Statement = Statement::new(
+    "verify.claims",
+    &[],
+    &[Type::Id, Type::Id, Type::Id, Type::I64],
+    "SELECT id, created_us - before_us, COUNT(*) OVER () FROM ( \
+     SELECT id, created_us, LAG(created_us) OVER w AS before_us, LAG(status) OVER w AS before_status, \
+     LAG(error_code) OVER w AS before_code FROM deliveries WHERE id > $1 AND id <= $3 \
+     WINDOW w AS (PARTITION BY phone_key ORDER BY created_us, id) \
+     ) claims WHERE id > $2 AND created_us - before_us < $4 AND (before_status <> 2 OR before_code = 'timeout') \
+     ORDER BY id LIMIT 5",
+);
+
+/// Holds the rows of one snapshot against the invariants.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn verify(tx: &Tx) -> Result<Report, StoreError> {
+    let rows = tx.query(&FIGURES, &[], &[]).await?;
+    let row = rows.first().ok_or_else(|| StoreError::Internal("a count gave no row".into()))?;
+    let figure = |at: usize| row.i64(at);
+    let (wallets, movements, deliveries, failed) = (figure(1)?, figure(2)?, figure(3)?, figure(6)?);
+    let figures = vec![
+        ("wallets", wallets),
+        ("movements", movements),
+        ("deliveries", deliveries),
+        ("deliveries sent", figure(4)?),
+        ("deliveries delivered", figure(5)?),
+        ("deliveries failed", failed),
+        ("deliveries past their settle time", figure(7)?),
+    ];
+    let simple = |invariant, name, looked_at| Look { invariant, name, looked_at };
+    let checks = vec![
+        wallets_add_up(tx, wallets).await?,
+        simple(1, "no bucket is below zero", wallets).at(tx, &BELOW_ZERO).await?,
+        simple(1, "every account has its wallet", wallets).at(tx, &OWNERS).await?,
+        simple(3, "every failed delivery has one refund that equals its charge", failed)
+            .at(tx, &REFUNDS_OF_FAILED)
+            .await?,
+        simple(3, "nothing else was refunded", movements).at(tx, &REFUNDS_OF_OTHERS).await?,
+        simple(3, "every delivery is in one state, ended or not", deliveries).at(tx, &ENDS).await?,
+        claims_are_apart(tx, deliveries).await?,
+    ];
+    Ok(Report { at: Timestamp::from_micros(figure(0)?), checks, figures })
+}
+
+/// Invariant 1 alone: per account and bucket, movements less charges are the wallet. `looked_at` is how many wallets.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn wallets_add_up(tx: &Tx, looked_at: i64) -> Result<Check, StoreError> {
+    let rows = tx.query(&WALLETS, &[], &[]).await?;
+    let example = |row: &Row| {
+        let account = AccountId::from_bytes(row.id(0)?);
+        Ok(format!("account {account} is off by {} free, {} bonus, {} cash", row.i64(1)?, row.i64(2)?, row.i64(3)?))
+    };
+    Ok(Check {
+        invariant: 1,
+        name: "movements less charges are the wallet, per account and bucket",
+        looked_at,
+        breaches: rows.first().map_or(Ok(0), |row| row.i64(4))?,
+        examples: rows.iter().map(example).collect::<Result<_, StoreError>>()?,
+    })
+}
+
+/// A check whose statement returns an id and how many there are.
+struct Look {
+    invariant: u8,
+    name: &'static str,
+    looked_at: i64,
+}
+
+impl Look {
+    async fn at(self, tx: &Tx, statement: &'static Statement) -> Result<Check, StoreError> {
+        let rows = tx.query(statement, &[], &[]).await?;
+        Ok(Check {
+            invariant: self.invariant,
+            name: self.name,
+            looked_at: self.looked_at,
+            breaches: rows.first().map_or(Ok(0), |row| row.i64(1))?,
+            examples: rows.iter().map(|row| Ok(row.uuid(0)?.to_string())).collect::<Result<_, StoreError>>()?,
+        })
+    }
+}
+
+/// Walks the deliveries by age in slices, so that no sort holds more than one of them.
+async fn claims_are_apart(tx: &Tx, looked_at: i64) -> Result<Check, StoreError> {
+    let mut check = Check {
+        invariant: 2,
+        name: "claims of one phone are 30 s apart, unless the first one failed",
+        looked_at,
+        breaches: 0,
+        examples: Vec::new(),
+    };
+    let mut after = DeliveryId::from_bytes([0; 16]);
+    loop {
+        let next = tx.query(&SLICE_END, &[], &[Scalar::Id(*after.as_bytes()), Scalar::I64(SLICE_ROWS)]).await?;
+        let until = next.first().map(|row| row.id(0)).transpose()?.map(DeliveryId::from_bytes);
+        let look_from = DeliveryId::floor(after.timestamp().minus(LOOK_BACK));
+        let scalars = [
+            Scalar::Id(*look_from.as_bytes()),
+            Scalar::Id(*after.as_bytes()),
+            Scalar::Id(until.map_or([0xff; 16], |until| *until.as_bytes())),
+            Scalar::I64(duration_micros(WINDOW)),
+        ];
+        for (at, row) in tx.query(&CLAIMS, &[], &scalars).await?.iter().enumerate() {
+            if at == 0 {
+                check.breaches = check.breaches.saturating_add(row.i64(2)?);
+            }
+            if check.examples.len() < EXAMPLES_MAX {
+                let (id, apart_us) = (DeliveryId::from_bytes(row.id(0)?), row.i64(1)?);
+                check.examples.push(format!("{id} came {apart_us} µs after the one before"));
+            }
+        }
+        match until {
+            Some(until) => after = until,
+            None => return Ok(check),
+        }
+    }
+}
