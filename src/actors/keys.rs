@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::supervise::{Child, Slot};
+use crate::actors::supervise::{Child, Slot};
 use crate::config::{KeysConfig, millis};
 use crate::domain::api_key::KeyHash;
 use crate::records::keys::{LiveKey, epoch, live_keys};

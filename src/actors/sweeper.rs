@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::{info, warn};
 
 use self::round::Rounds;
-use super::supervise::{Child, Slot};
+use crate::actors::supervise::{Child, Slot};
 use crate::clock::DatabaseClock;
 use crate::config::{SweeperConfig, millis};
 use crate::store::Store;

@@ -48,12 +48,7 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(
-        config: &SweeperConfig,
-        store: &Store,
-        clock: &DatabaseClock,
-        longest_settle: Duration,
-    ) -> Self {
+    pub(super) fn new(config: &SweeperConfig, store: &Store, clock: &DatabaseClock, longest_settle: Duration) -> Self {
         let now = Instant::now();
         Self {
             store: store.clone(),
@@ -93,8 +88,7 @@ impl Rounds {
         };
         while after < until {
             let limit = self.batch_max;
-            let (looked_at, ended) =
-                self.store.write(move |tx| Box::pin(end_overdue(tx, after, until, limit))).await?;
+            let (looked_at, ended) = self.store.write(move |tx| Box::pin(end_overdue(tx, after, until, limit))).await?;
             if ended > 0 {
                 self.swept.increment(ended);
                 warn!(deliveries = ended, "overdue deliveries were ended and refunded");
@@ -166,11 +160,11 @@ impl Rounds {
     }
 }
 
-type Drop = dyn Fn(&Store, i64) -> BoxFuture<'_, Result<u64, StoreError>> + Send + Sync;
+type Work = dyn Fn(&Store, i64) -> BoxFuture<'_, Result<u64, StoreError>> + Send + Sync;
 
 struct Chore {
     table: &'static str,
-    drop: Box<Drop>,
+    drop: Box<Work>,
 }
 
 impl Chore {
@@ -190,7 +184,8 @@ async fn end_overdue(
     limit: i64,
 ) -> Result<(DeliveryId, u64), StoreError> {
     let found = overdue(tx, after, until, limit).await?;
-    let looked_at = if i64::try_from(found.len()).unwrap_or(i64::MAX) < limit { until } else { *found.last().unwrap_or(&until) };
+    let looked_at =
+        if i64::try_from(found.len()).unwrap_or(i64::MAX) < limit { until } else { *found.last().unwrap_or(&until) };
     let settlements: Vec<Settlement> = found.into_iter().map(timed_out).collect();
     if settlements.is_empty() {
         return Ok((looked_at, 0));

@@ -1,0 +1,84 @@
+//! The operators' listener.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Seeing};
+use crate::http::listener::{Limits, Listener};
+use crate::http::ops::{Health, Ops, Readiness};
+
+const WELL: Health = Health { database: true, migrations: true, links: true, stopping: false };
+
+/// `None`: a check that hangs.
+#[derive(Clone)]
+struct Scripted(Arc<Mutex<Option<Health>>>);
+
+impl Readiness for Scripted {
+    async fn check(&self) -> Health {
+        let health = *self.0.lock().expect("no test panics with it");
+        match health {
+            Some(health) => health,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct Desk {
+    address: SocketAddr,
+    health: Scripted,
+    _served: JoinSet<()>,
+}
+
+impl Desk {
+    fn start() -> Self {
+        let health = Scripted(Arc::new(Mutex::new(Some(WELL))));
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener::bind("ops", any, Limits::default()).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let ops = Ops::new(|| "nexo_build_info 1\n".to_owned(), health.clone());
+        let mut served = JoinSet::new();
+        served.spawn(listener.serve(ops, CancellationToken::new()));
+        Self { address, health, _served: served }
+    }
+
+    async fn call(&self, line: &str) -> Seeing {
+        let mut client = Client::connect(self.address).await;
+        client.send(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        client.answer().await
+    }
+}
+
+#[tokio::test]
+async fn readiness_names_every_check() {
+    let desk = Desk::start();
+    let ready = desk.call("GET /readyz").await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.body, r#"{"ready":true,"database":true,"migrations":true,"links":true,"stopping":false}"#);
+    for (health, said) in [
+        (Some(Health { database: false, ..WELL }), r#""database":false"#),
+        (Some(Health { migrations: false, ..WELL }), r#""migrations":false"#),
+        (Some(Health { links: false, ..WELL }), r#""links":false"#),
+        (Some(Health { stopping: true, ..WELL }), r#""stopping":true"#),
+        (None, r#""database":false"#),
+    ] {
+        *desk.health.0.lock().expect("no test panics with it") = health;
+        let red = desk.call("GET /readyz").await;
+        assert!(red.status == 503 && red.body.contains(said) && red.body.contains(r#""ready":false"#), "{red:?}");
+        assert_eq!(desk.call("GET /livez").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_text_and_nothing_else_is_here() {
+    let desk = Desk::start();
+    let metrics = desk.call("GET /metrics").await;
+    assert_eq!((metrics.status, metrics.body.as_str()), (200, "nexo_build_info 1\n"));
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(desk.call("GET /api/v1/balance").await.status, 404);
+    assert_eq!(desk.call("GET /metrics/").await.status, 404);
+    let refused = desk.call("OPTIONS /metrics").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+}
