@@ -108,14 +108,12 @@ def served_prefixes(carrier=None):
     """Three national digits each: the longest prefix in config/carriers.toml wins, as in the daemon."""
     table = tomllib.loads((ROOT / "config/carriers.toml").read_text())
     owner = {}
-    for entry in table["carrier"]:
-        served = entry.get("served", True)
-        for prefix in entry["prefixes"]:
-            for digits in range(1000):
-                text = f"{digits:03}"
-                known = owner.get(text, ("", None, False))
-                if text.startswith(prefix) and len(prefix) > len(known[0]):
-                    owner[text] = (prefix, entry["name"], served)
+    for kind, served in (("carrier", True), ("not_served", False)):
+        for name, entry in table.get(kind, {}).items():
+            for prefix in entry["prefixes"]:
+                for text in (f"{digits:03}" for digits in range(1000)):
+                    if text.startswith(prefix) and len(prefix) > len(owner.get(text, ("",))[0]):
+                        owner[text] = (prefix, name, served)
     wanted = [text for text, (_, name, served) in sorted(owner.items()) if served and carrier in (None, name)]
     if not wanted:
         raise SystemExit(f"no served prefix for {carrier or 'any carrier'}")

@@ -6,7 +6,10 @@
 
 pub mod admission;
 pub mod cooldown;
+pub mod dispatch;
 mod group_commit;
+pub mod keys;
 pub mod supervise;
+pub mod sweeper;
 pub mod tracking;
 pub mod wallet;

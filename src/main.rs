@@ -1,3 +1,7 @@
 //! `nexo-route`: the daemon and its commands.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nexo_route::cli::main()
+}

@@ -1,17 +1,39 @@
 //! Floor 5: the use case. One OTP, readable from top to bottom.
+//!
+//! It composes what the floors below offer and decides nothing that the database decides. Nothing here is undone by
+//! hand: every permit, slot and window entry gives itself back when it is dropped.
+
+mod answer;
+mod meter;
+mod replay;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-use crate::domain::carrier::{Carrier, Channels, Route};
+pub use answer::{Answer, SendError, Sent};
+use meter::Meter;
+
+use crate::actors::admission::Admission;
+use crate::actors::cooldown::{Cooldown, EnterError, Entry};
+use crate::actors::dispatch::{Dispatch, DispatchAnswer, Fallback, Job, Slot};
+use crate::actors::tracking::Tracking;
+use crate::actors::wallet::{Charge, Wallet};
+use crate::clock::DatabaseClock;
+use crate::domain::carrier::{Channels, NumberingPlan, Route, Unroutable};
 use crate::domain::code::OtpCode;
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::metadata::Metadata;
 use crate::domain::money::MicroUsd;
 use crate::domain::phone::Phone;
+use crate::domain::sealing::{Keyring, PhoneKey};
+use crate::records::acceptance::{IdempotencyClaim, Order, Verdict};
+use crate::records::idempotency::{AnswerRecord, FirstAnswer};
+use crate::store::Store;
 
 /// Who calls, as the key list knew it when the request came.
 #[derive(Clone, Copy, Debug)]
@@ -41,45 +63,242 @@ pub struct Idempotency {
     pub body: Bytes,
 }
 
-/// The answer to one request; `replayed` if it is the answer of an earlier one with the same key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    pub result: Result<Sent, SendError>,
-    pub replayed: bool,
+/// The times of the use case.
+#[derive(Clone, Copy, Debug)]
+pub struct SendTimes {
+    /// How long an answer waits for the carrier's ack, from the commit of the charge.
+    pub ack_wait: Duration,
+    /// From the claim of the window to the settle time.
+    pub settle_after: Duration,
 }
 
-/// What a 202 says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sent {
-    pub delivery: DeliveryId,
-    pub carrier: Carrier,
-    pub cost: MicroUsd,
-    pub balance: MicroUsd,
+/// The parts that one OTP passes through.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub plan: Arc<NumberingPlan>,
+    pub keyring: Arc<Keyring>,
+    pub clock: DatabaseClock,
+    pub store: Store,
+    pub admission: Admission,
+    pub cooldown: Cooldown,
+    pub wallet: Wallet,
+    pub dispatch: Dispatch,
+    pub tracking: Tracking<Fallback>,
+    pub times: SendTimes,
 }
 
-/// Why there is no 202. No variant leaves a charge standing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SendError {
-    /// 503 `overloaded`: shed before any money moved.
-    Overloaded,
-    /// 503 `unavailable`: the database, or the outcome of its commit, is out of reach.
-    Unavailable,
-    /// 402.
-    Insufficient { balance: MicroUsd, cost: MicroUsd },
-    /// 429 `rate_limited`: the phone's window.
-    CoolingDown { remaining: Duration },
-    /// 429 `rate_limited`: the carrier's own limit; refunded.
-    CarrierLimited { delivery: DeliveryId, remaining: Duration },
-    /// 429 `no_route`: the carrier's queue cannot take it in time; nothing charged.
-    NoRouteNow { retry_after: Duration },
-    /// 502 `no_route`: refused on the last channel, or could not leave; refunded.
-    NoRoute { delivery: DeliveryId },
-    /// 409.
-    IdempotencyInProgress,
-    /// 422.
-    IdempotencyReused,
-    /// The key list that authenticated the caller is old: reload it and authenticate once more.
-    StaleKey,
-    /// 500: ours.
-    Internal,
+/// Sends codes; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    parts: Arc<Parts>,
+    meter: Arc<Meter>,
+}
+
+/// What the charge of one order led to.
+struct Charged {
+    delivery: DeliveryId,
+    balance: MicroUsd,
+    committed_at: Instant,
+    not_before: Option<Instant>,
+}
+
+impl Sender {
+    #[must_use]
+    pub fn new(parts: Parts, routes: &[Arc<Route>]) -> Self {
+        Self { parts: Arc::new(parts), meter: Arc::new(Meter::new(routes)) }
+    }
+
+    /// The carrier that serves a phone.
+    ///
+    /// # Errors
+    /// [`Unroutable`] if the prefix has no carrier or one that is not configured here.
+    pub fn route(&self, phone: Phone) -> Result<Arc<Route>, Unroutable> {
+        self.parts.plan.route(phone).map(Arc::clone)
+    }
+
+    /// Sends one code. Run it to its end, whatever becomes of the caller: dropping it half-way leaves a charge to the
+    /// settle clock.
+    pub async fn send(&self, caller: Caller, request: SendRequest) -> Answer {
+        let entered = Instant::now();
+        let route = Arc::clone(&request.route);
+        let answer = self.answer(caller, request).await;
+        self.meter.count(&route.carrier, &answer, entered.elapsed());
+        answer
+    }
+
+    async fn answer(&self, caller: Caller, request: SendRequest) -> Answer {
+        let claim = self.idempotency_claim(&request);
+        if let Some(claim) = &claim
+            && let Some(answer) = self.replay(caller.account, claim).await
+        {
+            return answer;
+        }
+        let keyed = claim.clone();
+        let result = self.send_new(caller, request, claim).await;
+        match (keyed, result) {
+            (Some(claim), Err(Refusal::KeyKnown)) => self.replay(caller.account, &claim).await.unwrap_or_else(|| {
+                // Its owner was not charged after all and gave the key back: this caller may try again.
+                Answer::first(Err(SendError::IdempotencyInProgress))
+            }),
+            (keyed, result) => {
+                let result = result.map_err(Refusal::into_error);
+                if let Some(claim) = keyed {
+                    self.remember(caller.account, claim, &result);
+                }
+                Answer::first(result)
+            }
+        }
+    }
+
+    async fn send_new(
+        &self,
+        caller: Caller,
+        request: SendRequest,
+        claim: Option<IdempotencyClaim>,
+    ) -> Result<Sent, Refusal> {
+        let parts = &*self.parts;
+        let _in_flight = parts.admission.in_flight(caller.account).map_err(|_| SendError::Overloaded)?;
+        let commit = parts.admission.commit().await.map_err(|_| SendError::Overloaded)?;
+        let carrier = &request.route.carrier;
+        let slot = parts
+            .dispatch
+            .reserve(carrier, caller.account)
+            .map_err(|full| SendError::NoRouteNow { retry_after: full.retry_after })?;
+        let phone_key = parts.keyring.phone_key(request.phone);
+        let entry = parts.cooldown.enter(phone_key).await.map_err(|error| match error {
+            EnterError::CoolingDown { remaining } => SendError::CoolingDown { remaining },
+            EnterError::Busy => SendError::Overloaded,
+        })?;
+        let order = self.order(caller, &request, phone_key, claim);
+        let charged = self.charge(order, entry).await?;
+        drop(commit);
+        self.dispatch(caller, request, phone_key, slot, &charged).await
+    }
+
+    /// Everything that the rows of this OTP will hold.
+    fn order(
+        &self,
+        caller: Caller,
+        request: &SendRequest,
+        phone_key: PhoneKey,
+        idempotency: Option<IdempotencyClaim>,
+    ) -> Order {
+        let parts = &*self.parts;
+        let delivery = DeliveryId::new(parts.clock.now(), rand::random());
+        Order {
+            delivery,
+            account: caller.account,
+            auth_epoch: caller.auth_epoch,
+            phone_key,
+            phone_sealed: parts.keyring.seal_phone(delivery, request.phone),
+            metadata_sealed: request.metadata.as_ref().map(|pairs| parts.keyring.seal_metadata(delivery, pairs)),
+            carrier: request.route.carrier.clone(),
+            channel: request.channels.first(),
+            price: request.route.price,
+            settle_after: parts.times.settle_after,
+            idempotency,
+        }
+    }
+
+    /// The durable step: window, wallet and row in one commit.
+    async fn charge(&self, order: Order, entry: Entry) -> Result<Charged, Refusal> {
+        let (delivery, cost) = (order.delivery, order.price);
+        let not_before = entry.not_before();
+        let deadline = Instant::now() + self.parts.times.ack_wait;
+        match self.parts.wallet.charge(order, deadline).await {
+            Charge::Decided(Verdict::Charged { balance, .. }) => {
+                entry.claimed();
+                Ok(Charged { delivery, balance, committed_at: Instant::now(), not_before })
+            }
+            Charge::Decided(Verdict::CoolingDown { remaining, .. }) => {
+                entry.cooling_elsewhere(remaining);
+                Err(SendError::CoolingDown { remaining }.into())
+            }
+            Charge::Decided(Verdict::Insufficient { balance }) => Err(SendError::Insufficient { balance, cost }.into()),
+            Charge::Decided(Verdict::KeyKnown) => Err(Refusal::KeyKnown),
+            Charge::Decided(Verdict::StaleKey) => Err(SendError::StaleKey.into()),
+            Charge::Decided(Verdict::ClockSkew) | Charge::Unavailable => Err(SendError::Unavailable.into()),
+        }
+    }
+
+    /// Hands the charged order to its carrier and waits for what the answer depends on.
+    async fn dispatch(
+        &self,
+        caller: Caller,
+        request: SendRequest,
+        phone_key: PhoneKey,
+        slot: Slot,
+        charged: &Charged,
+    ) -> Result<Sent, Refusal> {
+        let Parts { dispatch, times, .. } = &*self.parts;
+        let (answer, answered) = oneshot::channel();
+        let delivery = charged.delivery;
+        let sent = Sent {
+            delivery,
+            carrier: request.route.carrier.clone(),
+            cost: request.route.price,
+            balance: charged.balance,
+        };
+        dispatch.enqueue(Job {
+            delivery,
+            account: caller.account,
+            phone: request.phone,
+            phone_key,
+            code: request.code,
+            route: request.route,
+            channels: request.channels,
+            slot,
+            not_before: charged.not_before,
+            settle_by: charged.committed_at + times.settle_after,
+            answer: Some(answer),
+            window_kept: false,
+        });
+        match timeout_at(charged.committed_at + times.ack_wait, answered).await {
+            Ok(Ok(DispatchAnswer::Refused)) => Err(SendError::NoRoute { delivery }.into()),
+            Ok(Ok(DispatchAnswer::PerPhone { remaining })) => {
+                Err(SendError::CarrierLimited { delivery, remaining }.into())
+            }
+            // Undecided within the wait, or its queue died: the charge stands and the end comes by itself.
+            Ok(Ok(DispatchAnswer::Out | DispatchAnswer::Undecided) | Err(_)) | Err(_) => Ok(sent),
+        }
+    }
+
+    /// Has the answer to a keyed order written in a later batch. Refusals that moved no money have no key to write to.
+    fn remember(&self, account: AccountId, claim: IdempotencyClaim, result: &Result<Sent, SendError>) {
+        let answer = match result {
+            Ok(_) => FirstAnswer::Sent,
+            Err(SendError::NoRoute { .. }) => FirstAnswer::NoRoute,
+            Err(SendError::CarrierLimited { .. }) => FirstAnswer::CarrierLimited,
+            Err(_) => return,
+        };
+        self.parts.tracking.answered(AnswerRecord { account, key: claim.key, answer });
+    }
+
+    fn idempotency_claim(&self, request: &SendRequest) -> Option<IdempotencyClaim> {
+        request.idempotency.as_ref().map(|idempotency| IdempotencyClaim {
+            key: idempotency.key.clone(),
+            body_mac: self.parts.keyring.body_mac(&idempotency.body),
+        })
+    }
+}
+
+/// Why an order went no further: an answer, or a key that has one already.
+enum Refusal {
+    Error(SendError),
+    KeyKnown,
+}
+
+impl Refusal {
+    fn into_error(self) -> SendError {
+        match self {
+            Self::Error(error) => error,
+            Self::KeyKnown => SendError::IdempotencyInProgress,
+        }
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        Self::Error(error)
+    }
 }

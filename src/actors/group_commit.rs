@@ -16,7 +16,7 @@ use std::time::Duration;
 use ractor::{ActorRef, Message};
 use tracing::error;
 
-use super::supervise::Tasks;
+use crate::actors::supervise::Tasks;
 
 /// Tells the waiting callers what became of their items.
 pub(super) type Answers = Box<dyn FnOnce() + Send>;

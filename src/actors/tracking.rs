@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use self::settler::{Ledger, StoreLedger};
 use self::shard::{Message, Shard};
-use super::group_commit::conflict_key;
-use super::supervise::{Budget, Child, Slot, Tasks};
+use crate::actors::group_commit::conflict_key;
+use crate::actors::supervise::{Budget, Child, Slot, Tasks};
 use crate::carrier::upstream::{FailureClass, NotDurable, Receipt, ReceiptSink};
 use crate::config::{DispatchConfig, TrackingConfig, millis};
 use crate::domain::carrier::{Carrier, Channel};

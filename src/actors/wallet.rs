@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 use self::handover::{Handed, Refund};
 use self::teller::{Bank, Charging, StoreBank, Teller};
-use super::group_commit::GroupCommit;
-use super::supervise::{Budget, Child, Slot, Tasks};
+use crate::actors::group_commit::GroupCommit;
+use crate::actors::supervise::{Budget, Child, Slot, Tasks};
 use crate::clock::DatabaseClock;
 use crate::config::WalletConfig;
 use crate::domain::ids::AccountId;

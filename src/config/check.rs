@@ -32,7 +32,7 @@ impl Rules {
         }
     }
 
-    fn between<T: PartialOrd + Display>(&mut self, field: &str, value: T, least: T, most: T) {
+    fn between<T: PartialOrd + Copy + Display>(&mut self, field: &str, value: T, least: T, most: T) {
         let holds = value >= least && value <= most;
         self.require(holds, field, format!("must be from {least} to {most}, not {value}"));
     }

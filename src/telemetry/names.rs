@@ -115,6 +115,8 @@ declare! {
     Gauge: pub const QUEUE_OLDEST_SECONDS: &str = "nexo_queue_oldest_seconds";
     /// Jobs that could not leave in time, by carrier.
     Counter: pub const DISPATCH_EXPIRED: &str = "nexo_dispatch_expired_total";
+    /// Jobs that were settled because their queue died before they left, by carrier.
+    Counter: pub const DISPATCH_LOST: &str = "nexo_dispatch_lost_total";
     /// 1 if the link is up, by link.
     Gauge: pub const LINK_UP: &str = "nexo_link_up";
     /// Times that a carrier's breaker opened, by carrier.

@@ -9,3 +9,4 @@ mod house;
 mod ledger;
 mod numbering;
 mod operators;
+mod verification;

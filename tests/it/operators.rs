@@ -2,18 +2,17 @@
 
 use nexo_route::domain::allowlist::Allowlist;
 use nexo_route::domain::api_key::PlainKey;
-use nexo_route::domain::ids::{AccountId, DeliveryId, KeyId};
+use nexo_route::domain::ids::{AccountId, KeyId};
 use nexo_route::domain::money::{Bucket, Buckets, MicroUsd};
-use nexo_route::domain::time::Timestamp;
 use nexo_route::records::accounts::{self, AccountName, Closed, WELCOME_CREDIT};
 use nexo_route::records::audit::{self, Actor};
 use nexo_route::records::keys::{self, Created, NewKey, Revoked};
 use nexo_route::records::ledger::{self, Credit, Credited, Reference};
-use nexo_route::records::verification;
-use nexo_route::store::{Scalar, Statement, Store, Type};
+use nexo_route::store::Store;
 
 use crate::both_engines;
 use crate::house::ledger::Ledger;
+use crate::verification::breaches;
 
 both_engines! {
     async fn an_account_is_born_with_a_wallet_and_its_welcome(store: Store) { birth(store).await }
@@ -22,15 +21,13 @@ both_engines! {
     async fn every_change_to_a_key_moves_the_epoch(store: Store) { epochs(store).await }
     async fn ten_keys_and_no_more(store: Store) { ten_keys(store).await }
     async fn a_closed_account_is_closed_for_good(store: Store) { closing(store).await }
-    async fn verify_finds_what_was_tampered_with(store: Store) { tampering(store).await }
-    async fn verify_finds_claims_that_are_too_close(store: Store) { close_claims(store).await }
 }
 
 fn actor() -> Actor {
     Actor("tester".into())
 }
 
-async fn account(store: &Store, name: &'static str, welcome: MicroUsd) -> AccountId {
+pub async fn account(store: &Store, name: &'static str, welcome: MicroUsd) -> AccountId {
     let name = AccountName::new(name).expect("a name");
     let made = store.write(move |tx| {
         let name = name.clone();
@@ -39,7 +36,7 @@ async fn account(store: &Store, name: &'static str, welcome: MicroUsd) -> Accoun
     made.await.expect("made")
 }
 
-async fn credit(store: &Store, account: AccountId, bucket: Bucket, micros: i64, reference: &str) -> Credited {
+pub async fn credit(store: &Store, account: AccountId, bucket: Bucket, micros: i64, reference: &str) -> Credited {
     let reference = Reference::new(reference).expect("a reference");
     let credit = Credit { account, bucket, amount: MicroUsd::from_micros(micros), reference };
     let credited = store.write(move |tx| {
@@ -89,15 +86,7 @@ async fn actions(store: &Store, account: AccountId) -> Vec<String> {
     actions
 }
 
-async fn breaches(store: &Store) -> Vec<(u8, i64)> {
-    let report = store.read_long(|tx| Box::pin(verification::verify(tx))).await.expect("reads");
-    let breached: Vec<_> = report.checks.iter().filter(|check| check.breaches > 0).collect();
-    assert!(breached.iter().all(|check| !check.examples.is_empty()), "{breached:?}");
-    assert_eq!(report.is_clean(), breached.is_empty());
-    breached.iter().map(|check| (check.invariant, check.breaches)).collect()
-}
-
-async fn assert_sound(store: &Store) {
+pub async fn assert_sound(store: &Store) {
     assert_eq!(breaches(store).await, []);
     assert_eq!(Ledger::read(store).await.expect("reads").breaches(), [""; 0]);
 }
@@ -210,113 +199,4 @@ async fn closing(store: Store) {
     assert!(shown.closed_at.is_some() && shown.live_keys == 0);
     assert_eq!(shown.wallet.free, WELCOME_CREDIT, "closing moves no money");
     assert_sound(&store).await;
-}
-
-static DELIVERY: Statement = Statement::new(
-    "test.operators.delivery",
-    &[],
-    &[Type::Id, Type::Id, Type::I64, Type::I64, Type::I64, Type::Text, Type::I64, Type::Bytes],
-    "INSERT INTO deliveries (id, account, phone_key, phone_sealed, carrier, channel, from_free, from_bonus, from_balance, \
-     status, error_code, created_us, settle_us, completed_us) \
-     VALUES ($1, $2, $3, $8, 'viettel', 'voice', 0, 0, $7, $4, $6, $5, $5, CASE WHEN $4 = 0 THEN NULL ELSE $5 END)",
-);
-static REFUND: Statement = Statement::new(
-    "test.operators.refund",
-    &[],
-    &[Type::Id, Type::Id, Type::I64],
-    "INSERT INTO movements (id, account, delivery, kind, free_credit, bonus_credit, balance, at_us) \
-     VALUES ($1, $2, $1, 'refund', 0, 0, $3, {now_us})",
-);
-static ROB: Statement = Statement::new(
-    "test.operators.rob",
-    &[],
-    &[Type::Id, Type::I64],
-    "UPDATE wallets SET balance = balance + $2 WHERE account = $1",
-);
-
-const SENT: i64 = 0;
-const DELIVERED: i64 = 1;
-const FAILED: i64 = 2;
-
-async fn write(store: &Store, statement: &'static Statement, scalars: Vec<Scalar<'static>>) {
-    let wrote = store.write(move |tx| {
-        let scalars = scalars.clone();
-        Box::pin(async move { tx.execute(statement, &[], &scalars).await })
-    });
-    assert_eq!(wrote.await, Ok(1));
-}
-
-/// A row as the daemon would have left it, claimed at `at_ms` after a fixed instant. Charges nothing unless told.
-async fn delivery(
-    store: &Store,
-    account: AccountId,
-    phone: i64,
-    at_ms: i64,
-    end: (i64, Option<&'static str>),
-    charge: i64,
-) -> [u8; 16] {
-    let at = Timestamp::from_micros(1_780_000_000_000_000 + at_ms * 1_000);
-    let id = *DeliveryId::new(at, rand::random()).as_bytes();
-    let scalars = vec![
-        Scalar::Id(id),
-        Scalar::Id(*account.as_bytes()),
-        Scalar::I64(phone),
-        Scalar::I64(end.0),
-        Scalar::I64(at.micros()),
-        Scalar::OptText(end.1),
-        Scalar::I64(charge),
-        Scalar::Bytes(&[0]),
-    ];
-    write(store, &DELIVERY, scalars).await;
-    id
-}
-
-async fn tampering(store: Store) {
-    let id = account(&store, "a", MicroUsd::ZERO).await;
-    credit(&store, id, Bucket::Cash, 100, "r1").await;
-    assert_sound(&store).await;
-    let rob = |micros| vec![Scalar::Id(*id.as_bytes()), Scalar::I64(micros)];
-    write(&store, &ROB, rob(-1)).await;
-    assert_eq!(breaches(&store).await, [(1, 1)]);
-    write(&store, &ROB, rob(1)).await;
-
-    // A charge that nobody took from the wallet, then one that was.
-    delivery(&store, id, 1, 0, (DELIVERED, None), 40).await;
-    assert_eq!(breaches(&store).await, [(1, 1)]);
-    write(&store, &ROB, rob(-40)).await;
-    assert_sound(&store).await;
-
-    // It failed, and nothing went back; then too little; and a refund of what was delivered.
-    let failed = delivery(&store, id, 2, 0, (FAILED, Some("timeout")), 10).await;
-    write(&store, &ROB, rob(-10)).await;
-    assert_eq!(breaches(&store).await, [(3, 1)]);
-    write(&store, &REFUND, vec![Scalar::Id(failed), Scalar::Id(*id.as_bytes()), Scalar::I64(9)]).await;
-    assert_eq!(breaches(&store).await, [(1, 1), (3, 1)]);
-    let stands = delivery(&store, id, 3, 0, (DELIVERED, None), 0).await;
-    write(&store, &REFUND, vec![Scalar::Id(stands), Scalar::Id(*id.as_bytes()), Scalar::I64(0)]).await;
-    assert_eq!(breaches(&store).await, [(1, 1), (3, 1), (3, 1)]);
-    delivery(&store, id, 4, 0, (FAILED, None), 0).await;
-    assert_eq!(breaches(&store).await, [(1, 1), (3, 2), (3, 1), (3, 1)]);
-}
-
-async fn close_claims(store: Store) {
-    let id = account(&store, "a", MicroUsd::ZERO).await;
-    for (phone, at_ms, end) in [
-        (1, 0, (SENT, None)),
-        (1, 30_000, (DELIVERED, None)),
-        (2, 1_000, (SENT, None)),
-        // One that gave its window back.
-        (3, 0, (FAILED, Some("no_route"))),
-        (3, 5, (DELIVERED, None)),
-        (3, 30_005, (SENT, None)),
-    ] {
-        let row = delivery(&store, id, phone, at_ms, end, 0).await;
-        if end.0 == FAILED {
-            write(&store, &REFUND, vec![Scalar::Id(row), Scalar::Id(*id.as_bytes()), Scalar::I64(0)]).await;
-        }
-    }
-    assert_eq!(breaches(&store).await, []);
-    delivery(&store, id, 1, 59_999, (SENT, None), 0).await;
-    delivery(&store, id, 2, 30_999, (SENT, None), 0).await;
-    assert_eq!(breaches(&store).await, [(2, 2)]);
 }

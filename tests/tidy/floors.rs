@@ -41,7 +41,7 @@ fn check(source: &Source) -> Vec<String> {
             None => complaints.push(format!("{}:{line}: `crate::{used}` is on no floor", source.path)),
         }
     }
-    for at in source.find("super::super") {
+    for at in source.find("super::super::") {
         complaints.push(format!("{}:{}: write `crate::…` instead of climbing twice", source.path, source.line_of(at)));
     }
     complaints
@@ -106,6 +106,7 @@ fn the_rule_complains() {
         &["uses `http`", "uses `send`"],
     );
     assert_complains(&complaints("src/carrier/a/b.rs", "use super::super::records::x;"), &["climbing"]);
+    assert_complains(&complaints("src/actors/wallet.rs", "use super::supervise::Tasks;"), &[]);
     assert_complains(&complaints("src/helpers/a.rs", ""), &["on no floor"]);
     assert_complains(&complaints("src/store/a.rs", "use crate::misc::x;"), &["on no floor"]);
     let fine =

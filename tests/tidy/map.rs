@@ -1,4 +1,7 @@
 //! The map: `src/ARCHITECTURE.md` is short and names every module; the top level stays what it is.
+//!
+//! A module is a file of a floor. What lies deeper, in a file's own folder, are that file's private rooms: its `//!` names
+//! them.
 
 use std::fs;
 
@@ -67,7 +70,7 @@ fn the_map_is_short_and_names_every_module() {
     let modules: Vec<String> = rust_files(&["src"])
         .iter()
         .map(|source| source.path.trim_start_matches("src/").trim_end_matches(".rs").to_owned())
-        .filter(|module| module != "lib")
+        .filter(|module| module != "lib" && module.split('/').count() <= 2)
         .collect();
     let map = fs::read_to_string(root().join("src/ARCHITECTURE.md")).expect("the map");
     assert_tidy(&check_map(&map, &modules));

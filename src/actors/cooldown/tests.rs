@@ -1,3 +1,5 @@
+//! Cooldown alone, with paused time.
+
 use futures_util::future::FutureExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Group commit with a scripted committer: order, conflicts, panics, and a property over all of them.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use metrics::counter;
 use ractor::{Actor, ActorCell, ActorId, Message, SpawnErr, SupervisionEvent};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::slot::Slot;
 use super::tree::{Supervisor, SupervisorMessage};
+use crate::telemetry::names;
 
 /// How often the children of one supervisor may be started again before it gives up, and how long each waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -246,6 +248,7 @@ impl Keeper {
             return Err(spent);
         }
         self.restarts.push_back(now);
+        counter!(names::ACTOR_RESTARTS, "actor" => self.kept[child].child.name).increment(1);
         let doublings = u32::try_from(restarts.min(16)).unwrap_or(16);
         let wait = self.budget.backoff.saturating_mul(1 << doublings).min(self.budget.backoff_max);
         Ok(Restart { child, wait })

@@ -1,3 +1,5 @@
+//! Tracking alone, with a scripted database and paused time.
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
@@ -130,9 +132,9 @@ fn refused(number: u8) -> Settlement {
 }
 
 fn code(end: Option<End>) -> Option<FailureCode> {
-    match end {
-        Some(End::Failed { code, .. }) => Some(code),
-        _ => None,
+    match end? {
+        End::Failed { code, .. } => Some(code),
+        End::Delivered { .. } => None,
     }
 }
 

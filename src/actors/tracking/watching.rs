@@ -101,7 +101,7 @@ impl<J> Watching<J> {
 
     /// Takes out what no receipt came for.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(DeliveryId, Life)> {
-        if !self.next_due.is_some_and(|due| due + SLACK <= now) {
+        if self.next_due.is_none_or(|due| due + SLACK > now) {
             return Vec::new();
         }
         let overdue = self.by_delivery.extract_if(|_, watched| watched.settle_by + SLACK <= now);

@@ -1,0 +1,96 @@
+//! One attempt: handed to a link, polled once where it is, awaited by a task of its own only if the link is not done.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout_at};
+
+use super::ending::Waiting;
+use super::pace::Pace;
+use crate::carrier::upstream::{Attempt, Outcome, Upstream};
+use crate::domain::delivery::CarrierStatus;
+
+/// One way to a carrier with its pace and its window. Both outlive a restart of the queue.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) upstream: Arc<dyn Upstream>,
+    pub(super) pace: Option<Pace>,
+    running: AtomicUsize,
+}
+
+impl Link {
+    pub(super) fn new(upstream: Arc<dyn Upstream>) -> Self {
+        let pace = upstream.capabilities().rate_per_second.map(Pace::new);
+        Self { upstream, pace, running: AtomicUsize::new(0) }
+    }
+
+    /// Attempts that await their outcome.
+    pub(super) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn window_is_full(&self) -> bool {
+        self.running() >= self.upstream.capabilities().in_flight_max.max(1)
+    }
+
+    pub(super) fn depart(self: &Arc<Self>) -> Departed {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Departed(Arc::clone(self))
+    }
+}
+
+/// A place in a link's window, free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Departed(Arc<Link>);
+
+impl Drop for Departed {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An attempt that was not done at once.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) waiting: Box<Waiting>,
+    pub(super) link: usize,
+    pub(super) started: Instant,
+    pub(super) outcome: Outcome,
+    pub(super) departed: Departed,
+}
+
+/// What handing an attempt to a link gave at once.
+pub(super) enum Begun {
+    Done(Outcome),
+    Pending(BoxFuture<'static, Outcome>),
+}
+
+/// Hands `attempt` over and polls it once. The waker does nothing: whoever gets [`Begun::Pending`] polls again.
+pub(super) fn begin(upstream: &dyn Upstream, attempt: Attempt) -> Begun {
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        let mut future = upstream.dispatch(attempt);
+        match future.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Begun::Done(outcome),
+            Poll::Pending => Begun::Pending(future),
+        }
+    }));
+    begun.unwrap_or_else(|_panic| Begun::Done(panicked()))
+}
+
+/// The outcome of an attempt that was pending: by `deadline`, whatever the link does.
+pub(super) async fn outcome_by(deadline: Instant, future: BoxFuture<'static, Outcome>) -> Outcome {
+    match timeout_at(deadline, AssertUnwindSafe(future).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => panicked(),
+        Err(_elapsed) => Outcome::Ambiguous { status: CarrierStatus::clean("no answer from the link") },
+    }
+}
+
+/// A link that panics may have sent before it did.
+fn panicked() -> Outcome {
+    Outcome::Ambiguous { status: CarrierStatus::clean("the link failed") }
+}

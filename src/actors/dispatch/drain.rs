@@ -1,0 +1,74 @@
+//! How fast a queue empties: the measure that tells callers when to come back, and the graceful stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::lane::Lane;
+use super::queue::Parts;
+
+/// The measure is taken over this long.
+const SPAN: Duration = Duration::from_millis(250);
+/// What is being settled when the queue is empty, and the closing of links, may take this long.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Jobs that left since the last measure.
+#[derive(Debug)]
+pub(super) struct Throughput {
+    since: Instant,
+    pub(super) left: u64,
+}
+
+impl Throughput {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { since: now, left: 0 }
+    }
+
+    /// Tells the lane how many jobs leave in a second, where the links have no rate of their own.
+    pub(super) fn tell(&mut self, lane: &Lane, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.since);
+        if elapsed < SPAN {
+            return;
+        }
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        lane.measured(u32::try_from(self.left.saturating_mul(1_000) / elapsed_ms).unwrap_or(u32::MAX));
+        *self = Self::new(now);
+    }
+}
+
+/// A graceful stop under way.
+#[derive(Debug)]
+pub(super) struct Drain {
+    done: Option<oneshot::Sender<()>>,
+    until: Instant,
+}
+
+impl Drain {
+    pub(super) fn new(done: oneshot::Sender<()>, until: Instant) -> Self {
+        Self { done: Some(done), until }
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.until <= now
+    }
+
+    /// When the queue must look again although nothing happens.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.done.as_ref().map(|_| self.until)
+    }
+
+    /// The end of it, once: what is being settled is settled, the links are closed, whoever waits is told.
+    pub(super) fn farewell(&mut self, parts: &Arc<Parts>) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let (done, parts) = (self.done.take()?, Arc::clone(parts));
+        Some(async move {
+            parts.lane.close(None);
+            let _idle_or_out_of_time = parts.ender.tasks.idle(FAREWELL).await;
+            join_all(parts.links.iter().map(|link| link.upstream.shutdown(FAREWELL))).await;
+            let _nobody_waits = done.send(());
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! What everybody who holds a handle sees of one carrier's queue: how full it is and whether it can take work at all.
+//!
+//! It owns the places. A [`Slot`] is taken before a charge is committed and given back by being dropped, so a queue never
+//! holds more than its links can take within `dispatch_within`, and one account never holds more than half of that. It
+//! lives as long as the process; the queue behind it may be restarted.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::ids::AccountId;
+
+/// Accounts are counted by hash: two that collide share one half of the queue. A power of two.
+const SHARES: usize = 1_024;
+/// Of what the links could take within `dispatch_within`, the share that is promised: the rest absorbs timers that fire
+/// late and commits that come in lumps.
+const PROMISED_PERCENT: u64 = 90;
+
+const OPEN: u64 = 0;
+const SHUT: u64 = u64::MAX;
+
+/// The carrier's queue cannot take the order in time, or none of its links can take work now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no route for now")]
+pub struct NoRouteNow {
+    /// When what is queued will have left, or a link will be tried again.
+    pub retry_after: Duration,
+}
+
+/// The places of one carrier's queue, by account, and the sign on its door.
+pub(super) struct Lane {
+    capacity: u32,
+    per_account_max: u32,
+    /// Jobs that leave in a second: the links' rate, or what was last measured where there is none.
+    per_second: AtomicU32,
+    taken: AtomicU32,
+    shares: Box<[AtomicU32]>,
+    hasher: RandomState,
+    /// [`OPEN`], [`SHUT`], or the microsecond after `epoch` until which no link takes work.
+    closed: AtomicU64,
+    epoch: Instant,
+    /// What a caller is told when nobody knows how long.
+    retry_default: Duration,
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lane({}/{} taken)", self.taken(), self.capacity)
+    }
+}
+
+impl Lane {
+    /// A lane over links that together take `rate` jobs in a second, if they have a rate.
+    pub(super) fn new(rate: Option<u32>, within: Duration, queue_max: usize, retry_default: Duration) -> Self {
+        let queue_max = u32::try_from(queue_max).unwrap_or(u32::MAX);
+        let capacity = rate.map_or(queue_max, |rate| promised(rate, within).min(queue_max)).max(1);
+        Self {
+            capacity,
+            per_account_max: capacity.div_ceil(2),
+            per_second: AtomicU32::new(rate.unwrap_or(0)),
+            taken: AtomicU32::new(0),
+            shares: (0..SHARES).map(|_| AtomicU32::new(0)).collect(),
+            hasher: RandomState::new(),
+            closed: AtomicU64::new(OPEN),
+            epoch: Instant::now(),
+            retry_default,
+        }
+    }
+
+    /// Takes a place for a job of `account`.
+    pub(super) fn reserve(self: &Arc<Self>, account: AccountId) -> Result<Slot, NoRouteNow> {
+        self.check_open()?;
+        let share = self.share_of(account);
+        let below = |max: u32| move |taken: u32| (taken < max).then(|| taken.saturating_add(1));
+        let counter = &self.shares[share];
+        let (relaxed, max) = (Ordering::Relaxed, self.per_account_max);
+        if let Err(own) = counter.fetch_update(relaxed, relaxed, below(max)) {
+            return Err(self.full(own));
+        }
+        if let Err(taken) = self.taken.fetch_update(relaxed, relaxed, below(self.capacity)) {
+            counter.fetch_sub(1, relaxed);
+            return Err(self.full(taken));
+        }
+        Ok(Slot { lane: Arc::clone(self), share })
+    }
+
+    /// Takes a place for a job that was charged long ago, full or not: new orders make room for it.
+    pub(super) fn occupy(self: &Arc<Self>, account: AccountId) -> Slot {
+        let share = self.share_of(account);
+        self.shares[share].fetch_add(1, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Slot { lane: Arc::clone(self), share }
+    }
+
+    pub(super) fn taken(&self) -> u32 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self) {
+        self.closed.store(OPEN, Ordering::Relaxed);
+    }
+
+    /// Refuses new jobs until `until`; without one, until it is opened again.
+    pub(super) fn close(&self, until: Option<Instant>) {
+        let until = until.map_or(SHUT, |at| {
+            let us = at.saturating_duration_since(self.epoch).as_micros();
+            u64::try_from(us).unwrap_or(SHUT - 1).clamp(OPEN + 1, SHUT - 1)
+        });
+        self.closed.store(until, Ordering::Relaxed);
+    }
+
+    /// Tells how many jobs leave in a second, where no rate says so.
+    pub(super) fn measured(&self, per_second: u32) {
+        self.per_second.store(per_second, Ordering::Relaxed);
+    }
+
+    fn check_open(&self) -> Result<(), NoRouteNow> {
+        match self.closed.load(Ordering::Relaxed) {
+            OPEN => Ok(()),
+            SHUT => Err(NoRouteNow { retry_after: self.retry_default }),
+            until_us => {
+                let until = self.epoch + Duration::from_micros(until_us);
+                let retry_after = until.saturating_duration_since(Instant::now());
+                if retry_after.is_zero() { Ok(()) } else { Err(NoRouteNow { retry_after }) }
+            }
+        }
+    }
+
+    /// How long `queued` jobs need to leave.
+    fn full(&self, queued: u32) -> NoRouteNow {
+        let retry_after = match self.per_second.load(Ordering::Relaxed) {
+            0 => self.retry_default,
+            per_second => Duration::from_micros(u64::from(queued) * 1_000_000 / u64::from(per_second)),
+        };
+        NoRouteNow { retry_after }
+    }
+
+    fn share_of(&self, account: AccountId) -> usize {
+        usize::try_from(self.hasher.hash_one(account) % SHARES as u64).unwrap_or(0)
+    }
+}
+
+fn promised(rate: u32, within: Duration) -> u32 {
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    let jobs = u64::from(rate).saturating_mul(within_ms) / 1_000;
+    u32::try_from(jobs.saturating_mul(PROMISED_PERCENT) / 100).unwrap_or(u32::MAX)
+}
+
+/// A place in a carrier's queue. Dropping it gives the place back.
+#[must_use = "a slot that is dropped is free again"]
+pub struct Slot {
+    lane: Arc<Lane>,
+    share: usize,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.lane.taken.fetch_sub(1, Ordering::Relaxed);
+        self.lane.shares[self.share].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn account(number: u8) -> AccountId {
+        AccountId::from_bytes([number; 16])
+    }
+
+    fn lane(rate: Option<u32>, queue_max: usize) -> Arc<Lane> {
+        Arc::new(Lane::new(rate, Duration::from_secs(5), queue_max, Duration::from_secs(2)))
+    }
+
+    #[test]
+    fn a_rate_bounds_the_queue_and_tells_the_drain_time() {
+        let lane = lane(Some(100), 50_000);
+        let mut slots = Vec::new();
+        while let Ok(slot) = lane.reserve(account(1)) {
+            slots.push(slot);
+        }
+        assert_eq!(slots.len(), 225, "half of 90 % of 500");
+        let full = lane.reserve(account(1)).expect_err("its half is taken");
+        assert_eq!(full.retry_after, Duration::from_millis(2_250));
+        while let Ok(slot) = lane.reserve(account(2)) {
+            slots.push(slot);
+        }
+        assert_eq!(lane.taken(), 450);
+        let full = lane.reserve(account(3)).expect_err("all is taken");
+        assert_eq!(full.retry_after, Duration::from_millis(4_500));
+        drop(slots);
+        assert_eq!(lane.taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_lane_says_until_when_and_opens_by_itself() {
+        let lane = lane(None, 10);
+        lane.close(Some(Instant::now() + Duration::from_secs(3)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let closed = lane.reserve(account(1)).expect_err("closed");
+        assert_eq!(closed.retry_after, Duration::from_secs(2));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(lane.reserve(account(1)).is_ok());
+        lane.close(None);
+        assert_eq!(lane.reserve(account(1)).err(), Some(NoRouteNow { retry_after: Duration::from_secs(2) }));
+        lane.open();
+        assert!(lane.reserve(account(1)).is_ok());
+    }
+
+    proptest! {
+        /// Whatever is taken and given back in whatever order, the counters are the slots that are alive.
+        #[test]
+        fn slots_are_conserved(
+            steps in proptest::collection::vec((0..4_u8, 0..3_u8, 0..64_usize), 1..200),
+            capacity in 1..20_usize,
+        ) {
+            let lane = lane(None, capacity);
+            let mut alive: Vec<(u8, Slot)> = Vec::new();
+            for (account_number, action, index) in steps {
+                match action {
+                    0 => {
+                        let own = alive.iter().filter(|(owner, _)| *owner == account_number).count();
+                        match lane.reserve(account(account_number)) {
+                            Ok(slot) => {
+                                prop_assert!(alive.len() < capacity);
+                                alive.push((account_number, slot));
+                            }
+                            // A collision of hashes may refuse a little early, never late.
+                            Err(_) => prop_assert!(alive.len() >= capacity.div_ceil(2) || own >= capacity.div_ceil(2)),
+                        }
+                    }
+                    1 if !alive.is_empty() => drop(alive.swap_remove(index % alive.len())),
+                    _ => {}
+                }
+                prop_assert_eq!(usize::try_from(lane.taken()).expect("small"), alive.len());
+                let shares: u32 = lane.shares.iter().map(|share| share.load(Ordering::Relaxed)).sum();
+                prop_assert_eq!(shares, lane.taken());
+            }
+            alive.clear();
+            prop_assert!(lane.shares.iter().all(|share| share.load(Ordering::Relaxed) == 0));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Dispatch alone: a scripted link below, probes beside, paused time.
+
+mod faults;
+mod order;
+mod outcomes;
+
+use std::collections::VecDeque;
+use std::sync::Mutex as StdMutex;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use super::*;
+use crate::actors::supervise::Tree;
+use crate::actors::tracking::{InFlight, SettleFailed};
+use crate::carrier::upstream::{Attempt, Capabilities, FailureClass, Outcome, UpstreamId};
+use crate::domain::carrier::{Channel, Route};
+use crate::domain::code::OtpCode;
+use crate::domain::delivery::{CarrierStatus, WindowAfter};
+use crate::domain::ids::DeliveryId;
+use crate::domain::money::MicroUsd;
+use crate::domain::phone::Phone;
+use crate::domain::sealing::PhoneKey;
+use crate::records::settlement::{Settled, Settlement};
+
+/// What a link does with an attempt.
+type Script = Box<dyn Fn(&Attempt) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
+struct FakeLink {
+    id: UpstreamId,
+    capabilities: Capabilities,
+    health: watch::Sender<Health>,
+    script: StdMutex<Script>,
+    seen: StdMutex<Vec<(DeliveryId, Channel, Instant)>>,
+    closed: StdMutex<bool>,
+}
+
+impl fmt::Debug for FakeLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeLink")
+    }
+}
+
+impl FakeLink {
+    fn script(&self, script: impl Fn(&Attempt) -> BoxFuture<'static, Outcome> + Send + Sync + 'static) {
+        *self.script.lock().expect("not poisoned") = Box::new(script);
+    }
+
+    /// Answers at once, each channel its own.
+    fn answer(&self, voice: Outcome, sms: Outcome) {
+        self.script(move |attempt| {
+            let outcome = if attempt.channel == Channel::Voice { voice.clone() } else { sms.clone() };
+            async move { outcome }.boxed()
+        });
+    }
+
+    fn seen(&self) -> Vec<(DeliveryId, Channel, Instant)> {
+        self.seen.lock().expect("not poisoned").clone()
+    }
+
+    fn channels(&self) -> Vec<Channel> {
+        self.seen().into_iter().map(|(_, channel, _)| channel).collect()
+    }
+}
+
+impl Upstream for FakeLink {
+    fn id(&self) -> &UpstreamId {
+        &self.id
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    fn dispatch(&self, attempt: Attempt) -> BoxFuture<'static, Outcome> {
+        self.seen.lock().expect("not poisoned").push((attempt.delivery, attempt.channel, Instant::now()));
+        let future = (self.script.lock().expect("not poisoned"))(&attempt);
+        future
+    }
+
+    fn shutdown(&self, _grace: Duration) -> BoxFuture<'static, ()> {
+        *self.closed.lock().expect("not poisoned") = true;
+        async {}.boxed()
+    }
+}
+
+/// The actors beside dispatch: they remember what they were told.
+#[derive(Debug, Default)]
+struct Probe {
+    left: StdMutex<Vec<PhoneKey>>,
+    watched: StdMutex<Vec<(DeliveryId, Channel)>>,
+    fallbacks: StdMutex<VecDeque<Box<Fallback>>>,
+    settled: StdMutex<Vec<Settlement>>,
+    windows: StdMutex<Vec<WindowAfter>>,
+    /// What `settle` answers from now on, if not that it ended the delivery.
+    verdict: StdMutex<Option<Result<Settled, SettleFailed>>>,
+}
+
+impl Neighbours for Probe {
+    fn left(&self, phone: PhoneKey, _at: Instant) {
+        self.left.lock().expect("not poisoned").push(phone);
+    }
+
+    fn watch(&self, flight: InFlight<Fallback>) {
+        self.watched.lock().expect("not poisoned").push((flight.delivery, flight.channel));
+        self.fallbacks.lock().expect("not poisoned").extend(flight.fallback);
+    }
+
+    fn settle(&self, settlement: Settlement) -> BoxFuture<'static, Result<Settled, SettleFailed>> {
+        self.settled.lock().expect("not poisoned").push(settlement);
+        let verdict = self.verdict.lock().expect("not poisoned").unwrap_or(Ok(Settled::Ended));
+        async move { verdict }.boxed()
+    }
+
+    fn window(&self, _phone: PhoneKey, after: WindowAfter) {
+        self.windows.lock().expect("not poisoned").push(after);
+    }
+}
+
+/// Dispatch with one carrier, one link and probes.
+struct House {
+    dispatch: Dispatch,
+    link: Arc<FakeLink>,
+    probe: Arc<Probe>,
+    hand_back: mpsc::Sender<Box<Fallback>>,
+    route: Arc<Route>,
+    tree: Tree,
+    next: u64,
+}
+
+const CONFIG: DispatchConfig = DispatchConfig {
+    dispatch_within_ms: 5_000,
+    receipt_wait_ms: 60_000,
+    attempt_needs_ms: 20_000,
+    attempt_timeout_ms: 10_000,
+    queue_max: 10_000,
+    breaker_failures: 3,
+    breaker_open_ms: 2_000,
+};
+
+impl House {
+    async fn new(rate_per_second: Option<u32>, in_flight_max: usize) -> Self {
+        let carrier = Carrier::new("viettel").expect("sane");
+        let link = Arc::new(FakeLink {
+            id: UpstreamId("fake".into()),
+            capabilities: Capabilities { in_flight_max, rate_per_second },
+            health: watch::Sender::new(Health::Up),
+            script: StdMutex::new(Box::new(|_| async { Outcome::Accepted }.boxed())),
+            seen: StdMutex::default(),
+            closed: StdMutex::default(),
+        });
+        let probe = Arc::new(Probe::default());
+        let (hand_back, fallbacks) = mpsc::channel(16);
+        let upstream: Arc<dyn Upstream> = Arc::clone(&link) as _;
+        let carriers = vec![(carrier.clone(), vec![upstream])];
+        let neighbours: Arc<dyn Neighbours> = Arc::clone(&probe) as _;
+        let (dispatch, branch) = Dispatch::new(&CONFIG, Duration::from_secs(3), carriers, neighbours, fallbacks);
+        let tree = Tree::grow(Budget::default(), vec![branch]).await.expect("starts");
+        let channels = Channels::from_list(&[Channel::Voice, Channel::Sms]).expect("two");
+        let route = Arc::new(Route { carrier, channels, price: MicroUsd::from_micros(22_000) });
+        Self { dispatch, link, probe, hand_back, route, tree, next: 0 }
+    }
+
+    fn reserve(&self, account: u8) -> Result<Slot, NoRouteNow> {
+        self.dispatch.reserve(&self.route.carrier, AccountId::from_bytes([account; 16]))
+    }
+
+    fn job(&mut self, account: u8, slot: Slot) -> (Job, oneshot::Receiver<DispatchAnswer>) {
+        self.next += 1;
+        let mut delivery = [0; 16];
+        delivery[8..].copy_from_slice(&self.next.to_be_bytes());
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            delivery: DeliveryId::from_bytes(delivery),
+            account: AccountId::from_bytes([account; 16]),
+            phone: Phone::parse("+84981234567").expect("valid"),
+            phone_key: PhoneKey::from_number(i64::try_from(self.next).expect("small")),
+            code: OtpCode::parse("482917").expect("valid"),
+            route: Arc::clone(&self.route),
+            channels: self.route.channels,
+            slot,
+            not_before: None,
+            settle_by: Instant::now() + Duration::from_secs(65),
+            answer: Some(answer),
+            window_kept: false,
+        };
+        (job, answered)
+    }
+
+    fn send(&mut self, account: u8) -> (DeliveryId, oneshot::Receiver<DispatchAnswer>) {
+        let slot = self.reserve(account).expect("there is a place");
+        let (job, answered) = self.job(account, slot);
+        let delivery = job.delivery;
+        self.dispatch.enqueue(job);
+        (delivery, answered)
+    }
+
+    async fn send_one(&mut self) -> DispatchAnswer {
+        let (_, answered) = self.send(1);
+        answered.await.expect("every job is answered")
+    }
+
+    fn settled(&self) -> Vec<Settlement> {
+        self.probe.settled.lock().expect("not poisoned").clone()
+    }
+
+    fn windows(&self) -> Vec<WindowAfter> {
+        self.probe.windows.lock().expect("not poisoned").clone()
+    }
+
+    fn taken(&self) -> u32 {
+        self.dispatch.queues[&self.route.carrier].lane.taken()
+    }
+
+    fn cast(&self, message: Message) {
+        assert!(self.dispatch.queues[&self.route.carrier].mailbox.cast(message).is_ok(), "the queue lives");
+    }
+
+    /// Every queue is empty, every place free, nobody has died for good.
+    async fn finish(self) {
+        self.tree.stop(Duration::from_secs(30)).await;
+        assert_eq!(self.taken(), 0, "every slot is given back");
+        assert_eq!(self.probe.left.lock().expect("not poisoned").len(), self.link.seen().len());
+        assert!(*self.link.closed.lock().expect("not poisoned"), "the link is closed last");
+        let watched = self.probe.watched.lock().expect("not poisoned");
+        for (delivery, channel, _) in self.link.seen() {
+            let attempts = watched.iter().filter(|entry| **entry == (delivery, channel)).count();
+            assert_eq!(attempts, 1, "one attempt per delivery and channel, watched before the wire");
+        }
+    }
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused { class: FailureClass::Unreachable, status: CarrierStatus::clean("busy") }
+}
+
+fn not_sent() -> Outcome {
+    Outcome::NotSent { status: CarrierStatus::clean("no socket") }
+}
+
+fn ambiguous() -> Outcome {
+    Outcome::Ambiguous { status: CarrierStatus::clean("cut") }
+}
+
+/// Lets every task run until nothing but time could move on.
+async fn settle_down() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}

@@ -1,0 +1,76 @@
+//! What is checked of the database before a port is bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::clock::{DatabaseClock, wall_now};
+use crate::config::StoreConfig;
+use crate::domain::sealing::Keyring;
+use crate::records::keyring;
+use crate::store::{Store, StoreError};
+
+/// Clocks further apart make logs and rows tell different stories: somebody must mend one.
+const SKEW_MAX: Duration = Duration::from_secs(2);
+
+/// Why a daemon does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration is wrong, or contradicts the database; exit code 64.
+    #[error("{0}")]
+    Config(String),
+    /// The database is away or held by another daemon; try again.
+    #[error("store.url: {0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Port(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) | StoreError::Conflict(why) => Self::Unavailable(why),
+            StoreError::Internal(why) => Self::Config(format!("store.url: {why}")),
+        }
+    }
+}
+
+/// Opens the database, brings its schema up to date and compares durability settings, keys and clocks.
+pub(super) async fn open_store(
+    config: &StoreConfig,
+    keyring: &Arc<Keyring>,
+) -> Result<(Store, DatabaseClock), StartError> {
+    let store = Store::open(&config.url.0, config.readers).await?;
+    store.lock_for_serving()?;
+    store.check_durability().await?;
+    let applied = store.migrate().await?;
+    if !applied.is_empty() {
+        tracing::info!(versions = ?applied, "migrations applied");
+    }
+    let enrolled = Arc::clone(keyring);
+    let enrol = store
+        .write(move |tx| {
+            let keyring = Arc::clone(&enrolled);
+            Box::pin(async move { keyring::enrol(tx, &keyring).await })
+        })
+        .await?;
+    if let Some(mismatch) = enrol {
+        return Err(StartError::Config(format!(
+            "secrets: the {} key {} is not the one that this database was written with",
+            mismatch.purpose, mismatch.key_id
+        )));
+    }
+    let (now, here) = (store.ping().await?, wall_now());
+    let skew = now.since(here).max(here.since(now));
+    if skew > SKEW_MAX {
+        return Err(StartError::Config(format!(
+            "the clocks of this node and of the database are {:.1} s apart: at most {:.0} s are allowed",
+            skew.as_secs_f64(),
+            SKEW_MAX.as_secs_f64()
+        )));
+    }
+    Ok((store, DatabaseClock::new(now)))
+}

@@ -1,0 +1,36 @@
+//! `check-config`: everything that a start would refuse before it binds a port. It names what was set and where, never to
+//! what.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::output::Answer;
+use crate::config::{self, carriers::CarrierTable};
+
+#[derive(Serialize)]
+struct Checked {
+    ok: bool,
+    engine: &'static str,
+    set: Vec<Setting>,
+}
+
+#[derive(Serialize)]
+struct Setting {
+    field: String,
+    by: String,
+}
+
+pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
+    let loaded = config::load(config)?;
+    config::keyring(&loaded.config.secrets)?;
+    CarrierTable::load(&loaded.config.carriers.file)?;
+    let engine = loaded.config.store.url.engine().unwrap_or_default();
+    let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();
+    let mut text = format!("the configuration holds (database: {engine})");
+    for Setting { field, by } in &set {
+        text.push_str(&format!("\n  {field} set by {by}"));
+    }
+    Ok(Answer::new(&Checked { ok: true, engine, set }, text))
+}

@@ -1,0 +1,57 @@
+//! Who types, and on which database: what every operator's command begins with.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::error::CliError;
+use crate::config;
+use crate::records::audit::Actor;
+use crate::store::Store;
+
+/// The database of the configuration, with its schema up to date.
+pub(super) async fn open_store(config: Option<&Path>) -> Result<Store, CliError> {
+    let store = open_any_store(config).await?;
+    if store.schema_current().await? {
+        Ok(store)
+    } else {
+        Err(CliError::Refused("the database's schema is not up to date: run `nexo-route migrate`".to_owned()))
+    }
+}
+
+/// The database of the configuration, whatever its schema.
+pub(super) async fn open_any_store(config: Option<&Path>) -> Result<Store, CliError> {
+    let config = config::load(config)?.config;
+    Ok(Store::open(&config.store.url.0, 1).await?)
+}
+
+/// The operating system's user of this process: its name, or its number if it has none.
+pub(super) fn actor() -> Actor {
+    let Ok(process) = std::fs::metadata("/proc/self") else {
+        return Actor("unknown".to_owned());
+    };
+    let uid = process.uid();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    Actor(user_name(&passwd, uid).unwrap_or_else(|| format!("uid {uid}")))
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_as_the_system_names_it() {
+        let passwd = "root:x:0:0:root:/:/bin/sh\nbroken\nnexo:x:998:998::/nonexistent:/bin/false\n";
+        assert_eq!(user_name(passwd, 998).as_deref(), Some("nexo"));
+        assert_eq!(user_name(passwd, 0).as_deref(), Some("root"));
+        assert_eq!(user_name(passwd, 1), None);
+        assert!(!actor().0.is_empty());
+    }
+}

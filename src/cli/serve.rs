@@ -1,0 +1,83 @@
+//! `serve`: the daemon, from its configuration to its last connection.
+//!
+//! Whatever is wrong with the configuration ends it with 64 before a port is bound. SIGTERM or SIGINT stops it
+//! gracefully; the second one ends it at once.
+
+use std::path::Path;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::arguments::ServeArguments;
+use super::error::CliError;
+use crate::app::{self, App};
+use crate::config::{self, Config, LogConfig, LogFormat};
+use crate::telemetry::{self, logs};
+
+pub(super) async fn run(config: Option<&Path>, arguments: &ServeArguments) -> Result<(), CliError> {
+    let mut config = config::load(config)?.config;
+    if let Some(port) = arguments.port {
+        config.http.bind.set_port(port);
+    }
+    let app = start(config).await?;
+    until_stopped(app).await
+}
+
+/// Logs, keys, and a daemon whose listeners are bound.
+pub(super) async fn start(config: Config) -> Result<App, CliError> {
+    let keyring = config::keyring(&config.secrets)?;
+    log(&config.log)?;
+    Ok(app::build(config, keyring).await?)
+}
+
+fn log(config: &LogConfig) -> Result<(), CliError> {
+    let format = match config.format {
+        LogFormat::Text => logs::Format::Text,
+        LogFormat::Json => logs::Format::Json,
+    };
+    telemetry::install_panic_hook();
+    logs::install(format, &config.filter).map_err(|error| CliError::Usage(format!("log.filter: {error}")))
+}
+
+/// Serves until the first signal has stopped it, or the second has ended the process.
+pub(super) async fn until_stopped(app: App) -> Result<(), CliError> {
+    let mut signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ending = async move {
+        let name = signals.next().await;
+        tracing::info!(signal = name, "stopping; a second signal ends it at once");
+        // A daemon that has ended by itself does not listen any more.
+        let _ = stop.send(());
+        signals.next().await
+    };
+    let serving = app.run(async {
+        let _ = stopped.await;
+    });
+    tokio::select! {
+        biased;
+        outcome = serving => outcome.map_err(|error| CliError::Internal(format!("{error:#}"))),
+        name = ending => {
+            tracing::warn!(signal = name, "ended at once");
+            #[allow(clippy::disallowed_methods, reason = "the operator asked twice: nothing may delay the end")]
+            std::process::exit(130)
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

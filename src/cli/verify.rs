@@ -1,0 +1,69 @@
+//! `verify`: the rows held against the invariants, beside daemons that run. Ends with 1 on a breach.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::operator::open_store;
+use super::output::{Answer, rfc3339};
+use crate::records::verification::{self, Check, Report, UNSEEN};
+
+#[derive(Serialize)]
+struct Verified {
+    ok: bool,
+    at: String,
+    checks: Vec<CheckJson>,
+    figures: serde_json::Map<String, serde_json::Value>,
+    not_seen: Vec<Unseen>,
+}
+
+#[derive(Serialize)]
+struct CheckJson {
+    invariant: u8,
+    name: &'static str,
+    looked_at: i64,
+    breaches: i64,
+    examples: Vec<String>,
+}
+
+impl From<Check> for CheckJson {
+    fn from(check: Check) -> Self {
+        let Check { invariant, name, looked_at, breaches, examples } = check;
+        Self { invariant, name, looked_at, breaches, examples }
+    }
+}
+
+#[derive(Serialize)]
+struct Unseen {
+    invariant: u8,
+    why: &'static str,
+}
+
+pub(super) async fn run(config: Option<&Path>) -> Result<Answer, CliError> {
+    let report = open_store(config).await?.read_long(|tx| Box::pin(verification::verify(tx))).await?;
+    let (clean, text) = (report.is_clean(), text(&report));
+    let verified = Verified {
+        ok: clean,
+        at: rfc3339(report.at),
+        checks: report.checks.into_iter().map(CheckJson::from).collect(),
+        figures: report.figures.into_iter().map(|(name, figure)| (name.replace(' ', "_"), figure.into())).collect(),
+        not_seen: UNSEEN.iter().map(|(invariant, why)| Unseen { invariant: *invariant, why }).collect(),
+    };
+    Ok(Answer::new(&verified, text).with_code(u8::from(!clean)))
+}
+
+fn text(report: &Report) -> String {
+    let mut lines = vec![format!("at {}", rfc3339(report.at))];
+    lines.extend(report.figures.iter().map(|(name, figure)| format!("  {figure:>12}  {name}")));
+    for check in &report.checks {
+        let verdict = if check.breaches == 0 { "holds " } else { "BREACH" };
+        lines.push(format!(
+            "{verdict}  invariant {}: {} ({} breaches in {})",
+            check.invariant, check.name, check.breaches, check.looked_at
+        ));
+        lines.extend(check.examples.iter().map(|example| format!("        {example}")));
+    }
+    lines.extend(UNSEEN.iter().map(|(invariant, why)| format!("not seen  invariant {invariant}: {why}")));
+    lines.join("\n")
+}
