@@ -5,9 +5,15 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing; `pub` is how its files see each other")]
 
 mod commands;
+mod cooldown;
 mod harness;
 mod house;
+mod idempotency;
+mod last_cent;
 mod ledger;
+mod lost_database;
 mod numbering;
 mod operators;
+mod outcomes;
+mod send_otp;
 mod verification;
