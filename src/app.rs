@@ -149,6 +149,8 @@ impl App {
             auditor(&self.store),
         ];
         let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
+        // The first caller is not refused for a list that nobody has asked for yet.
+        let _or_later = keys.reload().await;
 
         let admission = Admission::new(&config.admission);
         let parts = Parts {
