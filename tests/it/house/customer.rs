@@ -94,7 +94,11 @@ impl Customer {
     /// Waits until a daemon knows the key.
     pub async fn known_at(&self, api: SocketAddr) {
         let balance = Request::new("GET", "/api/v1/balance").key(&self.key);
-        until("the key is known", async || (balance.send(api).await.ok()?.status != 401).then_some(())).await;
+        until("the key is known", async || {
+            let status = balance.send(api).await.ok()?.status;
+            (status == 200 || status == 403).then_some(())
+        })
+        .await;
     }
 
     /// The same customer, calling another daemon.

@@ -46,8 +46,6 @@ type Ended = JoinHandle<anyhow::Result<()>>;
 /// A daemon that serves.
 #[derive(Debug)]
 pub struct Node {
-    /// Its place among the nodes that this house ever started.
-    pub number: usize,
     pub api: SocketAddr,
     pub ops: SocketAddr,
     pub running: Running,
@@ -76,7 +74,7 @@ pub fn keyring() -> Keyring {
 
 impl Node {
     /// Starts a daemon and returns when it serves.
-    pub async fn start(number: usize, config: Config, witness: Witness) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, witness: Witness) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
@@ -94,7 +92,7 @@ impl Node {
         match told.await {
             Ok(((api, ops), running)) => {
                 let life = Mutex::new(Some(Life { stop, ended, runtime }));
-                Ok(Self { number, api, ops, running, life })
+                Ok(Self { api, ops, running, life })
             }
             Err(_) => {
                 let why = ended.await;

@@ -88,7 +88,7 @@ impl House {
         let config = self.settings(overrides);
         let within = millis(config.dispatch.dispatch_within_ms);
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
-        let node = Arc::new(Node::start(number, config, self.0.witnessed.of_node(number)).await?);
+        let node = Arc::new(Node::start(config, self.0.witnessed.of_node(number)).await?);
         let mut longest = self.0.dispatch_within.lock().unwrap_or_else(PoisonError::into_inner);
         *longest = longest.max(within);
         self.nodes_mut(|nodes| nodes.push(Arc::clone(&node)));
@@ -114,6 +114,11 @@ impl House {
     pub fn folder(&self) -> std::path::PathBuf {
         let database = self.0.database.lock().unwrap_or_else(PoisonError::into_inner);
         database.as_ref().expect("not finished").folder().to_owned()
+    }
+
+    /// The name of the database on its Postgres server.
+    pub fn database_name(&self) -> &str {
+        self.0.url.rsplit('/').next().expect("an address")
     }
 
     /// The first daemon that is alive.
