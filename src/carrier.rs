@@ -1,6 +1,7 @@
 //! Floor 3: what leaves the house towards carriers.
 //!
-//! `upstream` is the one trait that every kind of link implements; the links beside it hold the sockets.
+//! `upstream` is the one trait that every kind of link implements; `simulator` is the first of them.
+//! What leaves here has been charged for; what comes back is durable before its wire is told so.
 
 pub mod simulator;
 pub mod upstream;

@@ -79,7 +79,7 @@ impl Dispatch {
             breaker_rest: millis(config.breaker_open_ms),
             drain_within,
         };
-        let parts = carriers.into_iter().map(|(carrier, upstreams)| {
+        let parts = carriers.into_iter().map(move |(carrier, upstreams)| {
             let parts = Parts::new(config, times, carrier.clone(), upstreams, Arc::clone(&neighbours));
             (carrier, Arc::new(parts))
         });

@@ -6,17 +6,16 @@
 
 mod pump;
 mod script;
+mod second;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
-use governor::clock::DefaultClock;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -30,8 +29,7 @@ use crate::domain::ids::DeliveryId;
 use crate::domain::phone::Phone;
 use pump::Pump;
 use script::{Ack, plan};
-
-type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
+use second::Second;
 
 /// One attempt as the carrier saw it, for tests that judge what left the house.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,11 +45,12 @@ pub struct Sighting {
 /// Is told of every attempt.
 pub type Witness = Arc<dyn Fn(Sighting) + Send + Sync>;
 
-/// Turns the link on and off and lets it hang while the house runs. Cheap to clone.
+/// Turns the link on and off, lets it hang and changes its script while the house runs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Controls {
     link: watch::Sender<Health>,
     hanging: Arc<AtomicBool>,
+    script: Arc<ArcSwap<Script>>,
 }
 
 impl Controls {
@@ -64,6 +63,12 @@ impl Controls {
     pub fn set_hanging(&self, hanging: bool) {
         self.hanging.store(hanging, Ordering::Relaxed);
     }
+
+    /// Changes the delays and shares of further attempts. What an upstream says of itself at its start (its rate and its
+    /// window) stays, and so do the link and whether it hangs.
+    pub fn set_script(&self, script: Script) {
+        self.script.store(Arc::new(script));
+    }
 }
 
 /// A simulated carrier; cheap to clone.
@@ -75,10 +80,9 @@ pub struct Simulator {
 struct Inner {
     id: UpstreamId,
     capabilities: Capabilities,
-    script: Script,
     controls: Controls,
     /// The carrier's own limit: what comes faster is thrown back.
-    limiter: Option<Limiter>,
+    limit: Second,
     in_flight: AtomicUsize,
     pump: Pump,
     tasks: TaskTracker,
@@ -97,22 +101,23 @@ impl Simulator {
     pub fn start(name: &str, script: Script, sink: Arc<dyn ReceiptSink>, witness: Option<Witness>) -> Self {
         let id = UpstreamId(name.into());
         let limit = script.rate_per_second;
+        let in_flight_max = script.in_flight_max;
         let controls = Controls {
             link: watch::Sender::new(if script.link_down { Health::Down } else { Health::Up }),
             hanging: Arc::new(AtomicBool::new(script.hang)),
+            script: Arc::new(ArcSwap::from_pointee(script)),
         };
         let pump = Pump::new(id.clone());
         let tasks = TaskTracker::new();
         tasks.spawn(pump.clone().run(sink));
         let inner = Inner {
             capabilities: Capabilities {
-                in_flight_max: script.in_flight_max,
+                in_flight_max,
                 rate_per_second: limit.map(std::num::NonZeroU32::get),
             },
-            limiter: limit.map(|limit| RateLimiter::direct(Quota::per_second(limit))),
+            limit: Second::new(limit),
             in_flight: AtomicUsize::new(0),
             id,
-            script,
             controls,
             pump,
             tasks,
@@ -142,8 +147,7 @@ impl Inner {
         if self.in_flight.load(Ordering::Relaxed) >= self.capabilities.in_flight_max {
             return Some("window full");
         }
-        let throttled = self.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err());
-        throttled.then_some("throttled")
+        if self.limit.allows(Instant::now()) { None } else { Some("throttled") }
     }
 
     fn see(&self, attempt: &Attempt, taken: bool) {
@@ -194,7 +198,7 @@ impl Upstream for Simulator {
             inner.see(&attempt, true);
             return never(in_flight).boxed();
         }
-        let plan = plan(&inner.script, attempt.phone, attempt.channel, attempt.settle_by);
+        let plan = plan(&inner.controls.script.load(), attempt.phone, attempt.channel, attempt.settle_by);
         inner.see(&attempt, plan.ack.taken());
         let now = Instant::now();
         for receipt in plan.receipts.into_iter().flatten() {
@@ -202,6 +206,7 @@ impl Upstream for Simulator {
         }
         match plan.ack {
             Ack::Never => never(in_flight).boxed(),
+            Ack::Panics => panic!("the number told the simulated link to panic"),
             Ack::After(wait, outcome) if wait.is_zero() => future::ready(outcome).boxed(),
             Ack::After(wait, outcome) => async move {
                 tokio::time::sleep(wait).await;

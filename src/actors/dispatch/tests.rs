@@ -80,8 +80,8 @@ impl Upstream for FakeLink {
 
     fn dispatch(&self, attempt: Attempt) -> BoxFuture<'static, Outcome> {
         self.seen.lock().expect("not poisoned").push((attempt.delivery, attempt.channel, Instant::now()));
-        let future = (self.script.lock().expect("not poisoned"))(&attempt);
-        future
+        let script = self.script.lock().expect("not poisoned");
+        script(&attempt)
     }
 
     fn shutdown(&self, _grace: Duration) -> BoxFuture<'static, ()> {

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::carrier::upstream::{Receipt, ReceiptSink, ReceiptState, UpstreamId};
+use crate::carrier::upstream::{NotDurable, Receipt, ReceiptSink, ReceiptState, UpstreamId};
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::ids::DeliveryId;
@@ -31,11 +33,24 @@ pub(super) struct Pump {
 #[derive(Debug)]
 struct Shared {
     id: UpstreamId,
-    due: Mutex<BinaryHeap<Reverse<Due>>>,
+    owed: Mutex<Owed>,
     /// Something is due earlier than what the task sleeps for.
     earlier: Notify,
     stopped: AtomicBool,
 }
+
+/// What has not been reported for good.
+#[derive(Debug, Default)]
+struct Owed {
+    due: BinaryHeap<Reverse<Due>>,
+    /// On their way into the sink.
+    reporting: usize,
+    /// When the task looks again by itself; what is due earlier wakes it.
+    looks_at: Option<Instant>,
+}
+
+/// A receipt on its way into the sink.
+type Reporting = BoxFuture<'static, (Due, Result<(), NotDurable>)>;
 
 /// One receipt and when it is to be reported. Small: a carrier may owe hundreds of thousands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,13 +77,14 @@ impl PartialOrd for Due {
 
 impl Pump {
     pub(super) fn new(id: UpstreamId) -> Self {
-        let shared =
-            Shared { id, due: Mutex::new(BinaryHeap::new()), earlier: Notify::new(), stopped: AtomicBool::new(false) };
-        Self { shared: Arc::new(shared) }
+        let (owed, earlier) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { id, owed, earlier, stopped: AtomicBool::new(false) }) }
     }
 
+    /// Receipts that are not durable yet.
     pub(super) fn waiting(&self) -> usize {
-        self.due().len()
+        let owed = self.owed();
+        owed.due.len() + owed.reporting
     }
 
     pub(super) fn schedule(
@@ -89,64 +105,89 @@ impl Pump {
 
     /// Reports what is due until the carrier stops.
     pub(super) async fn run(self, sink: Arc<dyn ReceiptSink>) {
-        let mut reporting = FuturesUnordered::new();
+        let mut reporting: FuturesUnordered<Reporting> = FuturesUnordered::new();
+        let mut due = Vec::new();
         while !self.shared.stopped.load(Ordering::Acquire) {
-            while reporting.len() < REPORTING_MAX
-                && let Some(due) = self.take_due()
-            {
-                let put = sink.put(self.receipt(&due));
-                reporting.push(async move { (due, put.await) });
-            }
-            let next = self.next().unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            let looks_at = self.take_due(reporting.len(), &mut due);
+            reporting.extend(due.drain(..).map(|due| self.report(&*sink, due)));
+            let room = reporting.len() < REPORTING_MAX;
             tokio::select! {
-                Some((due, put)) = reporting.next() => {
-                    if put.is_err() {
-                        self.push(repeated(due));
-                    }
-                }
+                Some((due, put)) = reporting.next() => self.reported(due, put),
                 () = self.shared.earlier.notified() => {}
-                () = tokio::time::sleep_until(next), if reporting.len() < REPORTING_MAX => {}
+                () = tokio::time::sleep_until(looks_at.unwrap_or_else(Instant::now)), if room && looks_at.is_some() => {}
+            }
+            // A sink commits in groups: where one is durable, many are.
+            while let Some(Some((due, put))) = reporting.next().now_or_never() {
+                self.reported(due, put);
             }
         }
     }
 
-    fn receipt(&self, due: &Due) -> Receipt {
-        Receipt {
+    fn report(&self, sink: &dyn ReceiptSink, due: Due) -> Reporting {
+        let put = sink.put(Receipt {
             upstream: self.shared.id.clone(),
             delivery: due.delivery,
             channel: due.channel,
             state: due.state,
             status: CarrierStatus::clean(due.status),
+        });
+        put.map(move |put| (due, put)).boxed()
+    }
+
+    fn reported(&self, due: Due, put: Result<(), NotDurable>) {
+        if put.is_err() {
+            self.push(repeated(due));
         }
     }
 
-    fn due(&self) -> MutexGuard<'_, BinaryHeap<Reverse<Due>>> {
-        self.shared.due.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn push(&self, due: Due) {
-        let mut waiting = self.due();
-        let earlier = waiting.peek().is_none_or(|Reverse(first)| due.at < first.at);
-        waiting.push(Reverse(due));
-        drop(waiting);
+        let mut owed = self.owed();
+        let earlier = owed.looks_at.is_none_or(|looks_at| due.at < looks_at);
+        if earlier {
+            owed.looks_at = Some(due.at);
+        }
+        owed.due.push(Reverse(due));
+        drop(owed);
         if earlier {
             self.shared.earlier.notify_one();
         }
     }
 
-    fn take_due(&self) -> Option<Due> {
+    /// Moves what is due now into `taken`, as much as may be on its way at once. Returns when the next one is due.
+    fn take_due(&self, reporting: usize, taken: &mut Vec<Due>) -> Option<Instant> {
         let now = Instant::now();
-        let mut waiting = self.due();
-        let due = waiting.peek().is_some_and(|Reverse(first)| first.at <= now);
-        if due { waiting.pop().map(|Reverse(due)| due) } else { None }
+        let mut owed = self.owed();
+        while reporting + taken.len() < REPORTING_MAX
+            && let Some(Reverse(first)) = owed.due.peek()
+            && first.at <= now
+        {
+            taken.extend(owed.due.pop().map(|Reverse(due)| due));
+        }
+        owed.reporting = reporting + taken.len();
+        owed.looks_at = owed.due.peek().map(|Reverse(due)| due.at);
+        if owed.due.len() < owed.due.capacity() / 4 {
+            let len = owed.due.len();
+            owed.due.shrink_to(len * 2);
+        }
+        owed.looks_at
     }
 
-    fn next(&self) -> Option<Instant> {
-        self.due().peek().map(|Reverse(due)| due.at)
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.shared.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn repeated(due: Due) -> Due {
     let wait = REPEAT_AFTER.saturating_mul(1 << due.repeats.min(8)).min(REPEAT_AFTER_MAX);
     Due { at: Instant::now() + wait, repeats: due.repeats.saturating_add(1), ..due }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_receipt_is_small() {
+        assert!(size_of::<Reverse<Due>>() <= 64, "{}", size_of::<Reverse<Due>>());
+    }
 }

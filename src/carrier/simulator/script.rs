@@ -21,6 +21,12 @@
 //! | 19 | the link takes nothing, on any channel |
 //! | 20 | refused on every channel, after 4 s |
 //! | 21 | a receipt says in progress, then delivered |
+//! | 22 | voice certainly was not sent; SMS delivers |
+//! | 23 | voice is refused; SMS refuses this phone for 17 s |
+//! | 24 | every channel fails by receipt, then a second receipt says delivered |
+//! | 25 | the carrier never answers; delivered by receipt |
+//! | 26 | voice: the ack is lost, then it fails by receipt; SMS delivers |
+//! | 27 | the link panics, no receipt comes |
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -99,12 +105,13 @@ impl Default for Script {
 pub(super) enum Ack {
     After(Duration, Outcome),
     Never,
+    Panics,
 }
 
 impl Ack {
     /// Whether the phone may have been called.
     pub(super) const fn taken(&self) -> bool {
-        matches!(self, Self::Never | Self::After(_, Outcome::Accepted | Outcome::Ambiguous { .. }))
+        matches!(self, Self::Never | Self::Panics | Self::After(_, Outcome::Accepted | Outcome::Ambiguous { .. }))
     }
 }
 
@@ -153,31 +160,38 @@ fn forced(phone: Phone) -> Option<u32> {
 fn by_number(number: u32, channel: Channel, times: Times) -> Plan {
     use FailureClass::{Expired, InvalidNumber, Rejected, Unreachable};
     let Times { ack, receipt, late } = times;
+    let voice = channel == Channel::Voice;
+    let soon = receipt + Duration::from_millis(50);
     match number {
         1 => accepted(ack, [delivered(receipt + Duration::from_secs(5)), None]),
         2 => accepted(ack, [failed(receipt, Unreachable), None]),
         3 => accepted(ack, [failed(receipt, InvalidNumber), None]),
         4 => accepted(ack, [failed(receipt, Rejected), None]),
         5 => accepted(ack, [failed(receipt, Expired), None]),
-        6 if channel == Channel::Voice => refused(ack),
+        6 | 23 if voice => refused(ack),
         7 => refused(ack),
-        8 => answered(ack, Outcome::PerPhone { retry_after: PHONE_LIMIT }),
+        8 | 23 => answered(ack, Outcome::PerPhone { retry_after: PHONE_LIMIT }),
         9 => accepted(ack, [None, None]),
         10 => accepted(ack, [delivered(receipt), delivered(receipt)]),
-        11 => accepted(ack, [delivered(receipt), failed(receipt + Duration::from_millis(50), Unreachable)]),
+        11 => accepted(ack, [delivered(receipt), failed(soon, Unreachable)]),
         12 => accepted(ack.max(Duration::from_millis(200)), [delivered(Duration::ZERO), None]),
         13 => Plan { ack: ambiguous(ack), receipts: [delivered(receipt), None] },
         14 => Plan { ack: ambiguous(ack), receipts: [None, None] },
         15 => Plan { ack: Ack::Never, receipts: [None, None] },
         16 => accepted(SLOW_ACK, [delivered(SLOW_ACK + receipt), None]),
         17 => accepted(ack, [delivered(late), None]),
-        18 if channel == Channel::Voice => accepted(ack, [failed(receipt, Unreachable), None]),
-        19 => answered(ack, Outcome::NotSent { status: CarrierStatus::clean("link closed") }),
+        18 if voice => accepted(ack, [failed(receipt, Unreachable), None]),
+        19 => not_sent(ack),
         20 => refused(SLOW_ACK),
         21 => {
             let ringing = Planned { after: receipt, state: ReceiptState::InProgress, status: "ringing" };
-            accepted(ack, [Some(ringing), delivered(receipt + Duration::from_millis(50))])
+            accepted(ack, [Some(ringing), delivered(soon)])
         }
+        22 if voice => not_sent(ack),
+        24 => accepted(ack, [failed(receipt, Unreachable), delivered(soon)]),
+        25 => Plan { ack: Ack::Never, receipts: [delivered(receipt), None] },
+        26 if voice => Plan { ack: ambiguous(ack), receipts: [failed(receipt, Unreachable), None] },
+        27 => Plan { ack: Ack::Panics, receipts: [None, None] },
         _ => accepted(ack, [delivered(receipt), None]),
     }
 }
@@ -210,6 +224,10 @@ fn accepted(wait: Duration, receipts: [Option<Planned>; 2]) -> Plan {
 fn refused(wait: Duration) -> Plan {
     let status = CarrierStatus::clean("no route to subscriber");
     answered(wait, Outcome::Refused { class: FailureClass::Unreachable, status })
+}
+
+fn not_sent(wait: Duration) -> Plan {
+    answered(wait, Outcome::NotSent { status: CarrierStatus::clean("link closed") })
 }
 
 fn ambiguous(wait: Duration) -> Ack {
