@@ -86,9 +86,8 @@ impl Dispatch {
         let dispatch = Self { queues: Arc::new(parts.collect()), relay: supervise::Slot::vacant() };
         let returned = Arc::new(Mutex::new(fallbacks));
         let relayed = dispatch.clone();
-        let relay = Child::actor("dispatch relay", &dispatch.relay, move || {
-            (Relay, (relayed.clone(), Arc::clone(&returned)))
-        });
+        let relay =
+            Child::actor("dispatch relay", &dispatch.relay, move || (Relay, (relayed.clone(), Arc::clone(&returned))));
         let queues = dispatch.queues.values().map(|parts| {
             let (parts, mailbox) = (Arc::clone(parts), &parts.mailbox);
             Child::actor("dispatch queue", mailbox, move || (Queue, Arc::clone(&parts))).finishing(Message::Finish)

@@ -326,7 +326,8 @@ impl State {
         }
         let oldest = self.queue.heads().map(|owed| owed.waiting().leave_by).min();
         self.look_at = oldest.map(|leave_by| leave_by.clamp(now + EXPIRE_EVERY, now + LOOK_EVERY));
-        let age = oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
+        let age =
+            oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
         self.meters.oldest(age.unwrap_or_default());
     }
 

@@ -46,7 +46,8 @@ fn a_ported_number_leaves_its_prefix() {
     let served = |text: &str| plan.route(Phone::parse(text).expect("valid")).is_ok();
     assert_eq!(["+84971234567", "+84971234568"].map(served), [true, false]);
     assert_eq!(["+84981234567", "+84981234568"].map(served), [false, true]);
-    let refused = |ported: &str| CarrierTable::parse(&format!("{TWO}\n[ported]\n{ported}")).expect_err("refused").to_string();
+    let refused =
+        |ported: &str| CarrierTable::parse(&format!("{TWO}\n[ported]\n{ported}")).expect_err("refused").to_string();
     assert!(refused("\"0981234567\" = \"a\"").starts_with("ported: \"0981234567\""));
     assert!(refused("\"+84981234567\" = \"c\"").starts_with("ported: \"c\""));
 }
