@@ -5,6 +5,7 @@
 //! called by somebody who holds a permit ([`admission`]) or a slot of a carrier's queue.
 
 pub mod admission;
+pub mod auditor;
 pub mod cooldown;
 pub mod dispatch;
 mod group_commit;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use start::StartError;
 
 use crate::actors::admission::Admission;
+use crate::actors::auditor::auditor;
 use crate::actors::cooldown::Cooldown;
 use crate::actors::dispatch::{Beside, Dispatch};
 use crate::actors::keys::Keys;
@@ -138,8 +139,15 @@ impl App {
         let (dispatch, dispatch_branch) =
             Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
         let sweeper = sweeper(&config.sweeper, &self.store, &self.clock, settle_after);
-        let branches =
-            vec![tracking_branch, cooldown_branch, wallet_branch, keys_branch, dispatch_branch, sweeper];
+        let branches = vec![
+            tracking_branch,
+            cooldown_branch,
+            wallet_branch,
+            keys_branch,
+            dispatch_branch,
+            sweeper,
+            auditor(&self.store),
+        ];
         let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
 
         let admission = Admission::new(&config.admission);

@@ -56,7 +56,7 @@ async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>, CliError> {
     let config = arguments.config.as_deref();
     match arguments.command {
-        Command::Serve(serve) => return serve::run(config, &serve).await.map(|()| None),
+        Command::Serve(serve) => return serve::run(config, &serve, output).await.map(|()| None),
         Command::Demo(demo) => return demo::run(config, &demo, output).await.map(|()| None),
         Command::Migrate => schema::migrate(config).await,
         Command::CheckConfig => check_config::run(config),

@@ -3,7 +3,9 @@
 //!
 //! What it makes stays: any other command works on it with `--config`, also while it runs.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -53,7 +55,8 @@ fn make_directory(arguments: &DemoArguments) -> Result<PathBuf, CliError> {
     let directory = arguments.dir.clone().unwrap_or_else(fresh_directory);
     let refused =
         |what: &Path, error: &dyn std::fmt::Display| CliError::Refused(format!("{}: {error}", what.display()));
-    std::fs::create_dir_all(&directory).map_err(|error| refused(&directory, &error))?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.map_err(|error| refused(&directory, &error))?;
     let directory = directory.canonicalize().map_err(|error| refused(&directory, &error))?;
     let file = directory.join("nexo-route.toml");
     if file.exists() {

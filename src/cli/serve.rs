@@ -1,25 +1,37 @@
 //! `serve`: the daemon, from its configuration to its last connection.
 //!
 //! Whatever is wrong with the configuration ends it with 64 before a port is bound. SIGTERM or SIGINT stops it
-//! gracefully; the second one ends it at once.
+//! gracefully; the second one ends it at once. With `--json` the first line says where it listens.
 
 use std::path::Path;
 
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::arguments::ServeArguments;
 use super::error::CliError;
+use super::output::{Answer, Output};
 use crate::app::{self, App};
 use crate::config::{self, Config, LogConfig, LogFormat};
 use crate::telemetry::{self, logs};
 
-pub(super) async fn run(config: Option<&Path>, arguments: &ServeArguments) -> Result<(), CliError> {
+#[derive(Serialize)]
+struct Listening {
+    api: String,
+    ops: String,
+}
+
+pub(super) async fn run(config: Option<&Path>, arguments: &ServeArguments, output: Output) -> Result<(), CliError> {
     let mut config = config::load(config)?.config;
     if let Some(port) = arguments.port {
         config.http.bind.set_port(port);
     }
     let app = start(config).await?;
+    let (api, ops) = app.addresses();
+    let listening = Listening { api: format!("http://{api}"), ops: format!("http://{ops}") };
+    let text = format!("API {}, metrics {}/metrics", listening.api, listening.ops);
+    output.answer(&Answer::new(&listening, text));
     until_stopped(app).await
 }
 

@@ -137,7 +137,6 @@ impl ApiError {
         reply
     }
 
-    #[expect(clippy::too_many_lines, reason = "one table, one match: a row per error")]
     fn facts(&self) -> Facts {
         match self {
             Self::InvalidPhone { message, reason } => facts(400, "invalid_phone", message.clone())

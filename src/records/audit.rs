@@ -32,7 +32,7 @@ static LIST: Statement = Statement::new(
     "audit.list",
     &[],
     &[Type::Text, Type::I64],
-    "SELECT at_us, actor, action, subject, detail FROM audit WHERE subject = $1 ORDER BY id DESC LIMIT $2",
+    "SELECT at_us, actor, action, subject, detail FROM audit WHERE subject = $1 ORDER BY at_us DESC, id DESC LIMIT $2",
 );
 
 /// The database's clock: what a change is dated with and its ids are made from.

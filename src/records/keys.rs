@@ -139,7 +139,8 @@ pub async fn create(tx: &Tx, actor: &Actor, new: &NewKey) -> Result<Created, Sto
     ];
     tx.execute(&INSERT, &[], &scalars).await?;
     bump(tx).await?;
-    let detail = format!("key {key} {}, allowed from [{allowlist}]", new.hint);
+    let from = if allowlist.is_empty() { "any address" } else { &allowlist };
+    let detail = format!("key {key} {}, for {from}", new.hint);
     audit::record(tx, actor, at, "key.create", &new.account.to_string(), &detail).await?;
     Ok(Created::Done(key))
 }

@@ -3,6 +3,8 @@
 //! Charges are delivery rows (`acceptance`), refunds are movements of `settlement`. A credit is idempotent by its account
 //! and reference: said twice it happens once, and the same reference for another amount is refused.
 
+use std::time::Duration;
+
 use crate::domain::ids::{AccountId, MovementId};
 use crate::domain::money::{Bucket, Buckets, MicroUsd};
 use crate::domain::time::Timestamp;
@@ -136,7 +138,9 @@ pub(super) async fn post_welcome(
     let posted = post(tx, at, account, WELCOME, amounts).await?;
     posted.ok_or_else(|| StoreError::Internal("a new wallet cannot hold its welcome credit".into()))?;
     let detail = format!("{} {} USD, reference {WELCOME}", Bucket::Free.as_str(), amounts.free);
-    audit::record(tx, actor, at, "account.credit", &account.to_string(), &detail).await
+    // Listed after the making of the account, which is of the same instant.
+    let listed_at = at.plus(Duration::from_micros(1));
+    audit::record(tx, actor, listed_at, "account.credit", &account.to_string(), &detail).await
 }
 
 /// Wallet and movement in one step; `None`, and nothing written, if the wallet cannot hold the sum.

@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing; `pub` is how its files see each other")]
 
+mod commands;
 mod harness;
 mod house;
 mod ledger;

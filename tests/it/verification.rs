@@ -130,4 +130,9 @@ async fn close_claims(store: Store) {
     delivery(&store, id, 1, 59_999, (SENT, None), 0).await;
     delivery(&store, id, 2, 30_999, (SENT, None), 0).await;
     assert_eq!(breaches(&store).await, [(2, 2)]);
+    // A handset that was out of reach was called all the same.
+    let called = delivery(&store, id, 4, 0, (FAILED, Some("unreachable")), 0).await;
+    write(&store, &REFUND, vec![Scalar::Id(called), Scalar::Id(*id.as_bytes()), Scalar::I64(0)]).await;
+    delivery(&store, id, 4, 29_000, (SENT, None), 0).await;
+    assert_eq!(breaches(&store).await, [(2, 3)]);
 }

@@ -7,7 +7,7 @@ use metrics::{Counter, counter, gauge};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::clock::DatabaseClock;
+use crate::clock::{DatabaseClock, wall_now};
 use crate::config::SweeperConfig;
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::{DeliveryId, MovementId};
@@ -68,6 +68,8 @@ impl Rounds {
     pub(super) async fn run(&mut self) -> Result<(), StoreError> {
         let now = self.store.ping().await?;
         self.clock.observe(now);
+        let ahead_us = wall_now().micros().saturating_sub(now.micros());
+        gauge!(names::CLOCK_SKEW_SECONDS).set(ahead_us as f64 / 1e6);
         self.sweep(now).await?;
         if self.watermark_due <= Instant::now() {
             self.advance_watermark(now).await?;

@@ -60,7 +60,7 @@ fn reply<B>(api: &Api<B>, id: &RequestId, answer: Answer) -> Reply {
             if why == SendError::Internal {
                 tracing::error!(request_id = id.as_str(), "an order failed for a reason of ours");
             }
-            refused(api, why).reply(id)
+            refused(api, &why).reply(id)
         }
     };
     if answer.replayed {
@@ -69,8 +69,8 @@ fn reply<B>(api: &Api<B>, id: &RequestId, answer: Answer) -> Reply {
     reply
 }
 
-fn refused<B>(api: &Api<B>, why: SendError) -> ApiError {
-    match why {
+fn refused<B>(api: &Api<B>, why: &SendError) -> ApiError {
+    match *why {
         SendError::Overloaded => ApiError::Overloaded,
         // A list that is stale twice in a row is not to be believed.
         SendError::Unavailable | SendError::StaleKey => ApiError::Unavailable,

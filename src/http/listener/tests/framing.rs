@@ -105,6 +105,16 @@ async fn requests_sent_at_once_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_first_is_told_to_go_on() {
+    let bench = Bench::start(limits());
+    let mut client = bench.connect().await;
+    client.send("POST /read HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("ab").await;
+    assert_eq!(client.answer().await.body, "2 bytes");
+}
+
+#[tokio::test]
 async fn the_preface_of_http2_gets_no_answer() {
     let bench = Bench::start(limits());
     let mut client = bench.connect().await;
