@@ -4,33 +4,23 @@
 //! being dropped ([`Owed`]); an attempt that is under way when it dies is awaited by its task, which finds the next
 //! incarnation. It never waits: slow links, settlements and timers are tasks that tell it when they are done.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::attempt::{Begun, Finished, Link, begin, outcome_by};
+use super::attempt::{Begun, Finished, begin, outcome_by};
 use super::breaker::Breaker;
 use super::drain::{Drain, Throughput};
-use super::ending::{Ender, Owed, Waiting, Why};
-use super::fair::FairQueue;
-use super::lane::Lane;
+use super::ending::{Owed, Waiting, Why};
+use super::jobs::Jobs;
 use super::links::{Blocked, Links};
 use super::meters::Meters;
-use crate::actors::supervise::{Slot, Tasks};
+use super::parts::{Parts, Times};
 use crate::actors::tracking::InFlight;
 use crate::carrier::upstream::{Attempt, Health, Outcome};
-use crate::domain::carrier::Carrier;
-
-/// Jobs that could not leave in time are settled this much later at most.
-const EXPIRE_EVERY: Duration = Duration::from_millis(20);
-/// How old the oldest job is, is looked at this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) enum Message {
     Enqueue(Owed),
@@ -47,43 +37,13 @@ pub(super) enum Message {
     Panic,
 }
 
-/// What every incarnation of one carrier's queue is made with.
-pub(super) struct Parts {
-    pub(super) carrier: Carrier,
-    pub(super) lane: Arc<Lane>,
-    pub(super) links: Vec<Arc<Link>>,
-    pub(super) ender: Arc<Ender>,
-    pub(super) mailbox: Slot<Message>,
-    /// Attempts that await their outcome.
-    pub(super) attempts: Tasks,
-    pub(super) times: Times,
-    pub(super) breaker_failures: u32,
-}
-
-/// The times of the configuration that a queue obeys.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) within: Duration,
-    /// From the commit of the charge to the settle time.
-    pub(super) settle_after: Duration,
-    pub(super) attempt_needs: Duration,
-    pub(super) attempt_timeout: Duration,
-    pub(super) breaker_rest: Duration,
-    /// At a graceful stop, how long queued jobs may still leave.
-    pub(super) drain_within: Duration,
-}
-
 pub(super) struct Queue;
 
 pub(super) struct State {
     parts: Arc<Parts>,
     myself: ActorRef<Message>,
     links: Links,
-    queue: FairQueue<Owed>,
-    held: BinaryHeap<Reverse<Held>>,
-    arrivals: u64,
-    /// No queued job must leave earlier than this.
-    look_at: Option<Instant>,
+    jobs: Jobs,
     /// The earliest wake that is on its way.
     wake_at: Option<Instant>,
     throughput: Throughput,
@@ -91,39 +51,6 @@ pub(super) struct State {
     meters: Meters,
     /// Watches the health of links; ends with the incarnation.
     watchers: JoinSet<()>,
-}
-
-/// A job whose phone may not be called yet.
-struct Held {
-    until: Instant,
-    arrival: u64,
-    owed: Owed,
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Held {}
-
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Held {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl Held {
-    fn key(&self) -> (Instant, u64) {
-        (self.until, self.arrival)
-    }
 }
 
 impl Actor for Queue {
@@ -136,10 +63,7 @@ impl Actor for Queue {
         let breaker = || Breaker::new(parts.breaker_failures, parts.times.breaker_rest);
         let mut state = State {
             links: Links::new(&parts.links, breaker),
-            queue: FairQueue::default(),
-            held: BinaryHeap::new(),
-            arrivals: 0,
-            look_at: None,
+            jobs: Jobs::default(),
             wake_at: None,
             throughput: Throughput::new(now),
             drain: None,
@@ -161,7 +85,7 @@ impl Actor for Queue {
     ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
         match message {
-            Message::Enqueue(owed) => state.enqueue(owed, now),
+            Message::Enqueue(owed) => state.jobs.enqueue(owed, now),
             Message::Finished(finished) => state.finished(*finished, now),
             Message::Health { link, health } => state.health(link, health, now),
             Message::Wake => {}
@@ -175,34 +99,13 @@ impl Actor for Queue {
 }
 
 impl State {
-    fn enqueue(&mut self, owed: Owed, now: Instant) {
-        let waiting = owed.waiting();
-        match waiting.job.not_before {
-            Some(until) if until > now => {
-                self.arrivals += 1;
-                self.held.push(Reverse(Held { until, arrival: self.arrivals, owed }));
-            }
-            _ => self.push(owed),
-        }
-    }
-
-    fn push(&mut self, owed: Owed) {
-        let waiting = owed.waiting();
-        self.look_at.get_or_insert(waiting.leave_by);
-        self.queue.push(waiting.job.account, owed);
-    }
-
     /// Brings everything as far as it can go now, and arms the wake for the rest.
     fn advance(&mut self, now: Instant) {
-        while self.held.peek().is_some_and(|Reverse(held)| held.until <= now) {
-            if let Some(Reverse(held)) = self.held.pop() {
-                self.push(held.owed);
-            }
-        }
+        self.jobs.release(now);
         let blocked = self.leave();
         self.expire(now);
         self.throughput.tell(&self.parts.lane, now);
-        self.meters.queue(self.queue.len() + self.held.len(), self.parts.lane.taken());
+        self.meters.queue(self.jobs.len(), self.parts.lane.taken());
         if self.drain.is_some() {
             self.drained(now);
         }
@@ -211,19 +114,19 @@ impl State {
 
     /// Lets jobs leave, one account after the other, until no link takes another one.
     fn leave(&mut self) -> Option<Blocked> {
-        while let Some(head) = self.queue.peek() {
+        while let Some(head) = self.jobs.peek() {
             let now = Instant::now();
             let waiting = head.waiting();
             let late = waiting.leave_by <= now || now + self.parts.times.attempt_needs > waiting.job.settle_by;
             if late {
-                if let Some(owed) = self.queue.pop() {
+                if let Some(owed) = self.jobs.pop() {
                     self.too_late(owed);
                 }
                 continue;
             }
             match self.links.choose(now) {
                 Ok(link) => {
-                    if let Some(owed) = self.queue.pop() {
+                    if let Some(owed) = self.jobs.pop() {
                         self.start(owed.leave(), link, now);
                     }
                 }
@@ -301,7 +204,7 @@ impl State {
         let Times { within, attempt_needs, .. } = self.parts.times;
         if let Some(owed) = waiting.conclude(outcome, within, attempt_needs) {
             self.meters.fallbacks.increment(1);
-            self.push(owed);
+            self.jobs.push(owed);
         }
     }
 
@@ -312,23 +215,13 @@ impl State {
 
     /// Ends what can no longer leave in time.
     fn expire(&mut self, now: Instant) {
-        if self.queue.is_empty() {
-            if self.look_at.take().is_some() {
-                self.meters.oldest(Duration::ZERO);
-            }
+        let Some(over) = self.jobs.look(now) else {
             return;
-        }
-        if self.look_at.is_some_and(|look_at| look_at > now) {
-            return;
-        }
-        for owed in self.queue.take_heads(|owed| owed.waiting().leave_by <= now) {
+        };
+        for owed in over {
             self.too_late(owed);
         }
-        let oldest = self.queue.heads().map(|owed| owed.waiting().leave_by).min();
-        self.look_at = oldest.map(|leave_by| leave_by.clamp(now + EXPIRE_EVERY, now + LOOK_EVERY));
-        let age =
-            oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
-        self.meters.oldest(age.unwrap_or_default());
+        self.meters.oldest(self.jobs.oldest_age(now, self.parts.times.within));
     }
 
     /// Has a wake come when the next thing is due.
@@ -337,9 +230,8 @@ impl State {
             Some(Blocked::Until(until)) => Some(until),
             Some(Blocked::Unknown) | None => None,
         };
-        let held = self.held.peek().map(|Reverse(held)| held.until);
         let drain = self.drain.as_ref().and_then(Drain::next_look);
-        let Some(next) = [blocked, held, self.look_at, drain].into_iter().flatten().min() else {
+        let Some(next) = [blocked, self.jobs.next_look(), drain].into_iter().flatten().min() else {
             return;
         };
         if self.wake_at.is_none_or(|armed| armed <= now || next < armed) {
@@ -382,25 +274,14 @@ impl State {
         };
         let out_of_time = drain.is_over(now);
         if out_of_time {
-            while let Some(owed) = self.queue.pop() {
-                owed.end(Why::TooLate);
-            }
-            self.held.drain().for_each(|Reverse(held)| held.owed.end(Why::TooLate));
-            self.look_at = None;
+            self.jobs.take_all().into_iter().for_each(|owed| owed.end(Why::TooLate));
         }
         let running: usize = self.parts.links.iter().map(|link| link.running()).sum();
-        let empty = self.queue.is_empty() && self.held.is_empty() && running == 0;
+        let empty = self.jobs.len() == 0 && running == 0;
         if (empty || out_of_time)
             && let Some(farewell) = drain.farewell(&self.parts)
         {
             self.watchers.spawn(farewell);
         }
-    }
-}
-
-impl Times {
-    /// When the charge was committed, told from its settle time.
-    fn accepted_at(&self, settle_by: Instant) -> Instant {
-        settle_by.checked_sub(self.settle_after).unwrap_or(settle_by)
     }
 }

@@ -54,7 +54,7 @@ fn a_ported_number_leaves_its_prefix() {
 
 #[test]
 fn a_carrier_may_be_simulated_otherwise_than_the_rest() {
-    let settings = crate::config::assemble(None, [].into_iter()).expect("the defaults").config.simulator;
+    let settings = crate::config::assemble(None, []).expect("the defaults").config.simulator;
     let with = |simulator: &str| CarrierTable::parse(&format!("{TWO}\n[carrier.a.simulator]\n{simulator}"));
     let table = with("ack_ms = 77\nfail_rate = 1.0").expect("valid");
     let a = table.simulator(&Carrier::new("a").expect("sane"), &settings);
