@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use answer::Refusal;
 pub use answer::{Answer, SendError, Sent};
 use meter::Meter;
 
@@ -140,6 +141,11 @@ impl Sender {
                 // Its owner was not charged after all and gave the key back: this caller may try again.
                 Answer::first(Err(SendError::IdempotencyInProgress))
             }),
+            (Some(claim), Err(Refusal::Error(refused @ SendError::CoolingDown { .. }))) => {
+                // The window may be this very order's: its first request was in its commit when the key was looked up.
+                let again = self.replay(caller.account, &claim).await;
+                again.unwrap_or_else(|| Answer::first(Err(refused)))
+            }
             (keyed, result) => {
                 let result = result.map_err(Refusal::into_error);
                 if let Some(claim) = keyed {
@@ -279,26 +285,5 @@ impl Sender {
             key: idempotency.key.clone(),
             body_mac: self.parts.keyring.body_mac(&idempotency.body),
         })
-    }
-}
-
-/// Why an order went no further: an answer, or a key that has one already.
-enum Refusal {
-    Error(SendError),
-    KeyKnown,
-}
-
-impl Refusal {
-    fn into_error(self) -> SendError {
-        match self {
-            Self::Error(error) => error,
-            Self::KeyKnown => SendError::IdempotencyInProgress,
-        }
-    }
-}
-
-impl From<SendError> for Refusal {
-    fn from(error: SendError) -> Self {
-        Self::Error(error)
     }
 }

@@ -11,6 +11,7 @@ mod postgres;
 mod row;
 mod sqlite;
 mod statement;
+mod thread;
 mod tx;
 mod writer;
 

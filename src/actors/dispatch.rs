@@ -11,8 +11,8 @@ mod breaker;
 mod drain;
 mod ending;
 mod fair;
+mod held;
 mod job;
-mod jobs;
 mod lane;
 mod links;
 mod meters;
@@ -110,6 +110,12 @@ impl Dispatch {
         let owed = Owed::new(job, parts.times.within, Arc::clone(&parts.ender));
         // If nobody is alive to take it, it is settled by being dropped.
         let _dropped = parts.mailbox.cast(Message::Enqueue(owed));
+    }
+
+    /// Slots that are reserved or taken now, over all carriers.
+    #[must_use]
+    pub fn slots_taken(&self) -> u32 {
+        self.queues.values().map(|parts| parts.lane.taken()).sum()
     }
 
     /// Whether some link of some carrier is up.

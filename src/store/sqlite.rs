@@ -20,6 +20,7 @@ use super::row::{Row, Values};
 use super::statement::{Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
+use crate::clock::wall_now;
 use crate::domain::ids::BatchId;
 
 /// Transactions that may wait for a thread.
@@ -211,7 +212,7 @@ impl SqliteTx {
         let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(translate)?;
         let width = prepared.column_count();
         let mut found = Vec::new();
-        bind_scalars(&mut prepared, columns.len(), scalars)?;
+        bind_call(&mut prepared, statement, columns.len(), scalars)?;
         for row in 0..columns.first().map_or(1, Column::len) {
             bind_row(&mut prepared, columns, row)?;
             let mut rows = prepared.raw_query();
@@ -232,7 +233,7 @@ impl SqliteTx {
         let connection = self.connection();
         let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(translate)?;
         let mut changed = 0;
-        bind_scalars(&mut prepared, columns.len(), scalars)?;
+        bind_call(&mut prepared, statement, columns.len(), scalars)?;
         for row in 0..columns.first().map_or(1, Column::len) {
             bind_row(&mut prepared, columns, row)?;
             changed += prepared.raw_execute().map_err(translate)? as u64;
@@ -241,11 +242,16 @@ impl SqliteTx {
     }
 }
 
-fn bind_scalars(
+/// Binds what is the same for every row: the scalars, and the clock of this call, read under the writer's lock.
+fn bind_call(
     statement: &mut rusqlite::CachedStatement<'_>,
+    declared: &'static Statement,
     rows: usize,
     scalars: &[Scalar<'_>],
 ) -> Result<(), StoreError> {
+    if declared.reads_clock() {
+        bind(statement, declared.now_at(), &wall_now().micros())?;
+    }
     for (scalar, at) in scalars.iter().zip(rows + 1..) {
         match *scalar {
             Scalar::I64(value) => bind(statement, at, &value),

@@ -1,4 +1,4 @@
-//! What every incarnation of one carrier's queue is made with, and what outlives them all.
+//! What outlives every incarnation of one carrier's queue: its places, its links, its mailbox, and the times it obeys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::config::{DispatchConfig, millis};
 use crate::domain::carrier::Carrier;
 use crate::telemetry::names;
 
-/// The shared side of one carrier's queue.
+/// What every incarnation of one carrier's queue is made with.
 pub(super) struct Parts {
     pub(super) carrier: Carrier,
     pub(super) lane: Arc<Lane>,

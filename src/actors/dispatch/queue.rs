@@ -5,22 +5,28 @@
 //! incarnation. It never waits: slow links, settlements and timers are tasks that tell it when they are done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::attempt::{Begun, Finished, begin, outcome_by};
+use super::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
 use super::breaker::Breaker;
 use super::drain::{Drain, Throughput};
 use super::ending::{Owed, Waiting, Why};
-use super::jobs::Jobs;
+use super::fair::FairQueue;
+use super::held::HeldJobs;
 use super::links::{Blocked, Links};
 use super::meters::Meters;
 use super::parts::{Parts, Times};
-use crate::actors::tracking::InFlight;
-use crate::carrier::upstream::{Attempt, Health, Outcome};
+use crate::carrier::upstream::{Health, Outcome};
+
+/// Jobs that could not leave in time are settled this much later at most.
+const EXPIRE_EVERY: Duration = Duration::from_millis(20);
+/// How old the oldest job is, is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) enum Message {
     Enqueue(Owed),
@@ -43,7 +49,10 @@ pub(super) struct State {
     parts: Arc<Parts>,
     myself: ActorRef<Message>,
     links: Links,
-    jobs: Jobs,
+    queue: FairQueue<Owed>,
+    held: HeldJobs,
+    /// No queued job must leave earlier than this.
+    look_at: Option<Instant>,
     /// The earliest wake that is on its way.
     wake_at: Option<Instant>,
     throughput: Throughput,
@@ -63,7 +72,9 @@ impl Actor for Queue {
         let breaker = || Breaker::new(parts.breaker_failures, parts.times.breaker_rest);
         let mut state = State {
             links: Links::new(&parts.links, breaker),
-            jobs: Jobs::default(),
+            queue: FairQueue::default(),
+            held: HeldJobs::default(),
+            look_at: None,
             wake_at: None,
             throughput: Throughput::new(now),
             drain: None,
@@ -85,7 +96,7 @@ impl Actor for Queue {
     ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
         match message {
-            Message::Enqueue(owed) => state.jobs.enqueue(owed, now),
+            Message::Enqueue(owed) => state.enqueue(owed, now),
             Message::Finished(finished) => state.finished(*finished, now),
             Message::Health { link, health } => state.health(link, health, now),
             Message::Wake => {}
@@ -99,13 +110,29 @@ impl Actor for Queue {
 }
 
 impl State {
+    fn enqueue(&mut self, owed: Owed, now: Instant) {
+        let waiting = owed.waiting();
+        match waiting.job.not_before {
+            Some(until) if until > now => self.held.hold(until, owed),
+            _ => self.push(owed),
+        }
+    }
+
+    fn push(&mut self, owed: Owed) {
+        let waiting = owed.waiting();
+        self.look_at.get_or_insert(waiting.leave_by);
+        self.queue.push(waiting.job.account, owed);
+    }
+
     /// Brings everything as far as it can go now, and arms the wake for the rest.
     fn advance(&mut self, now: Instant) {
-        self.jobs.release(now);
+        while let Some(owed) = self.held.due(now) {
+            self.push(owed);
+        }
         let blocked = self.leave();
         self.expire(now);
         self.throughput.tell(&self.parts.lane, now);
-        self.meters.queue(self.jobs.len(), self.parts.lane.taken());
+        self.meters.queue(self.queue.len() + self.held.len(), self.parts.lane.taken());
         if self.drain.is_some() {
             self.drained(now);
         }
@@ -114,19 +141,19 @@ impl State {
 
     /// Lets jobs leave, one account after the other, until no link takes another one.
     fn leave(&mut self) -> Option<Blocked> {
-        while let Some(head) = self.jobs.peek() {
+        while let Some(head) = self.queue.peek() {
             let now = Instant::now();
             let waiting = head.waiting();
             let late = waiting.leave_by <= now || now + self.parts.times.attempt_needs > waiting.job.settle_by;
             if late {
-                if let Some(owed) = self.jobs.pop() {
+                if let Some(owed) = self.queue.pop() {
                     self.too_late(owed);
                 }
                 continue;
             }
             match self.links.choose(now) {
                 Ok(link) => {
-                    if let Some(owed) = self.jobs.pop() {
+                    if let Some(owed) = self.queue.pop() {
                         self.start(owed.leave(), link, now);
                     }
                 }
@@ -139,28 +166,7 @@ impl State {
     /// Starts an attempt on a link that was chosen for it.
     fn start(&mut self, mut waiting: Box<Waiting>, at: usize, now: Instant) {
         self.throughput.left += 1;
-        let parts = &self.parts;
-        let fallback = waiting.fallback();
-        let job = &waiting.job;
-        let channel = job.channels.first();
-        parts.ender.neighbours.left(job.phone_key, now);
-        parts.ender.neighbours.watch(InFlight {
-            delivery: job.delivery,
-            carrier: parts.carrier.clone(),
-            channel,
-            price: job.route.price,
-            accepted_at: parts.times.accepted_at(job.settle_by),
-            settle_by: job.settle_by,
-            fallback,
-        });
-        let attempt = Attempt {
-            delivery: job.delivery,
-            phone: job.phone,
-            carrier: parts.carrier.clone(),
-            channel,
-            code: job.code.clone(),
-            settle_by: job.settle_by,
-        };
+        let attempt = announce(&self.parts, &mut waiting, now);
         if self.links.started(at) {
             self.show_links(now);
         }
@@ -168,22 +174,14 @@ impl State {
         match begin(&*link.upstream, attempt) {
             Begun::Done(outcome) => self.conclude(waiting, at, outcome, now, Instant::now()),
             Begun::Pending(future) => {
-                let (parts, departed) = (Arc::clone(&self.parts), link.depart());
-                self.parts.attempts.spawn(async move {
-                    let outcome = outcome_by(now + parts.times.attempt_timeout, future).await;
-                    let finished = Finished { waiting, link: at, started: now, outcome, departed };
-                    if let Err(Message::Finished(orphan)) = parts.mailbox.cast(Message::Finished(Box::new(finished))) {
-                        // Nobody lives who could try another channel: a job that is owed one is settled by being dropped.
-                        let Times { within, attempt_needs, .. } = parts.times;
-                        let _settled = orphan.waiting.conclude(orphan.outcome, within, attempt_needs);
-                    }
-                });
+                let under_way = UnderWay { waiting, link: at, started: now, departed: link.depart() };
+                follow(&self.parts, under_way, future);
             }
         }
     }
 
     fn finished(&mut self, finished: Finished, now: Instant) {
-        let Finished { waiting, link, started, outcome, departed } = finished;
+        let Finished { attempt: UnderWay { waiting, link, started, departed }, outcome } = finished;
         drop(departed);
         self.conclude(waiting, link, outcome, started, now);
     }
@@ -204,7 +202,7 @@ impl State {
         let Times { within, attempt_needs, .. } = self.parts.times;
         if let Some(owed) = waiting.conclude(outcome, within, attempt_needs) {
             self.meters.fallbacks.increment(1);
-            self.jobs.push(owed);
+            self.push(owed);
         }
     }
 
@@ -215,13 +213,23 @@ impl State {
 
     /// Ends what can no longer leave in time.
     fn expire(&mut self, now: Instant) {
-        let Some(over) = self.jobs.look(now) else {
+        if self.queue.is_empty() {
+            if self.look_at.take().is_some() {
+                self.meters.oldest(Duration::ZERO);
+            }
             return;
-        };
-        for owed in over {
+        }
+        if self.look_at.is_some_and(|look_at| look_at > now) {
+            return;
+        }
+        for owed in self.queue.take_heads(|owed| owed.waiting().leave_by <= now) {
             self.too_late(owed);
         }
-        self.meters.oldest(self.jobs.oldest_age(now, self.parts.times.within));
+        let oldest = self.queue.heads().map(|owed| owed.waiting().leave_by).min();
+        self.look_at = oldest.map(|leave_by| leave_by.clamp(now + EXPIRE_EVERY, now + LOOK_EVERY));
+        let age =
+            oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
+        self.meters.oldest(age.unwrap_or_default());
     }
 
     /// Has a wake come when the next thing is due.
@@ -231,7 +239,7 @@ impl State {
             Some(Blocked::Unknown) | None => None,
         };
         let drain = self.drain.as_ref().and_then(Drain::next_look);
-        let Some(next) = [blocked, self.jobs.next_look(), drain].into_iter().flatten().min() else {
+        let Some(next) = [blocked, self.held.next(), self.look_at, drain].into_iter().flatten().min() else {
             return;
         };
         if self.wake_at.is_none_or(|armed| armed <= now || next < armed) {
@@ -274,10 +282,14 @@ impl State {
         };
         let out_of_time = drain.is_over(now);
         if out_of_time {
-            self.jobs.take_all().into_iter().for_each(|owed| owed.end(Why::TooLate));
+            while let Some(owed) = self.queue.pop() {
+                owed.end(Why::TooLate);
+            }
+            self.held.drain().for_each(|owed| owed.end(Why::TooLate));
+            self.look_at = None;
         }
         let running: usize = self.parts.links.iter().map(|link| link.running()).sum();
-        let empty = self.jobs.len() == 0 && running == 0;
+        let empty = self.queue.is_empty() && self.held.is_empty() && running == 0;
         if (empty || out_of_time)
             && let Some(farewell) = drain.farewell(&self.parts)
         {
