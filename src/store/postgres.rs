@@ -3,11 +3,13 @@
 //! Every session carries its own time-outs and the plan settings that keep `UPDATE … FROM UNNEST` off hash joins on tables
 //! without statistics. A connection whose transaction did not end is thrown away, never given back.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use futures_util::future::{BoxFuture, try_join3};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
@@ -17,7 +19,6 @@ use tokio_postgres::{Config, NoTls};
 use super::error::{CommitError, StoreError};
 use super::row::{Row, Values};
 use super::statement::{Column, Scalar, Statement};
-use super::thread::StorageThread;
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
 use crate::domain::ids::BatchId;
@@ -39,15 +40,16 @@ const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LO
     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
     SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
 
-/// The pool and the thread on which every connection of it lives.
+/// The pool and the runtime on which every connection of it lives, whoever asks: an answer of the server must not wait
+/// behind the work of another runtime.
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: Pool,
-    thread: StorageThread,
+    runtime: Handle,
 }
 
 impl Postgres {
-    pub(super) fn new(url: &str, readers: usize) -> Result<Self, StoreError> {
+    pub(super) fn new(url: &str, readers: usize, runtime: Handle) -> Result<Self, StoreError> {
         // The parser's message would repeat the address, and with it a password.
         let mut config: Config =
             url.parse().map_err(|_| StoreError::Internal("store.url is not a valid postgres:// address".into()))?;
@@ -67,7 +69,7 @@ impl Postgres {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Internal(error.to_string()))?;
-        Ok(Self { pool, thread: StorageThread::start("postgres")? })
+        Ok(Self { pool, runtime })
     }
 
     pub(super) fn close(&self) {
@@ -81,7 +83,7 @@ impl Postgres {
     {
         let pool = self.pool.clone();
         let run = async move { timeout(PATIENCE, read(&pool, READ, work)).await.unwrap_or_else(|_| Err(slow())) };
-        self.thread.run(run).await?
+        self.run(run).await?
     }
 
     pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -90,7 +92,7 @@ impl Postgres {
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         let pool = self.pool.clone();
-        self.thread.run(async move { read(&pool, READ_LONG, work).await }).await?
+        self.run(async move { read(&pool, READ_LONG, work).await }).await?
     }
 
     /// One try of a transaction on `kept` (or a new connection), which is left in `kept` if it is still good.
@@ -109,14 +111,29 @@ impl Postgres {
             let outcome = commit(&pool, &mut connection, batch, &*work).await;
             (connection, outcome)
         };
-        let (connection, outcome) = self.thread.run(run).await?;
+        let (connection, outcome) = self.run(run).await?;
         *kept = connection;
         outcome
     }
 
+    /// Runs `work` on the connections' runtime, to its end even if the caller stops waiting.
+    async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.runtime.spawn(work).await.map_err(|ended| {
+            if ended.is_panic() {
+                StoreError::Internal("a transaction panicked".into())
+            } else {
+                StoreError::Unavailable("the connections' runtime has ended".into())
+            }
+        })
+    }
+
     pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
         let pool = self.pool.clone();
-        self.thread.run(async move { check_durability(&pool).await }).await?
+        self.run(async move { check_durability(&pool).await }).await?
     }
 }
 
