@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use answer::Refusal;
 pub use answer::{Answer, SendError, Sent};
 use meter::Meter;
 
@@ -284,26 +285,5 @@ impl Sender {
             key: idempotency.key.clone(),
             body_mac: self.parts.keyring.body_mac(&idempotency.body),
         })
-    }
-}
-
-/// Why an order went no further: an answer, or a key that has one already.
-enum Refusal {
-    Error(SendError),
-    KeyKnown,
-}
-
-impl Refusal {
-    fn into_error(self) -> SendError {
-        match self {
-            Self::Error(error) => error,
-            Self::KeyKnown => SendError::IdempotencyInProgress,
-        }
-    }
-}
-
-impl From<SendError> for Refusal {
-    fn from(error: SendError) -> Self {
-        Self::Error(error)
     }
 }

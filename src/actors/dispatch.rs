@@ -11,12 +11,14 @@ mod breaker;
 mod drain;
 mod ending;
 mod fair;
+mod held;
 mod job;
 mod lane;
 mod links;
 mod meters;
 mod neighbours;
 mod pace;
+mod parts;
 mod queue;
 mod relay;
 
@@ -29,17 +31,16 @@ use metrics::counter;
 use tokio::sync::{Mutex, mpsc};
 use tracing::error;
 
-use self::attempt::Link;
-use self::ending::{Ender, Owed};
+use self::ending::Owed;
 pub use self::job::{DispatchAnswer, Fallback, Job};
-use self::lane::Lane;
 pub use self::lane::{NoRouteNow, Slot};
 pub use self::neighbours::{Beside, Neighbours};
-use self::queue::{Message, Parts, Queue, Times};
+use self::parts::{Parts, Times};
+use self::queue::{Message, Queue};
 use self::relay::Relay;
-use super::supervise::{self, Budget, Child, Tasks};
+use super::supervise::{self, Budget, Child};
 use crate::carrier::upstream::{Health, Upstream};
-use crate::config::{DispatchConfig, millis};
+use crate::config::DispatchConfig;
 use crate::domain::carrier::{Carrier, Channels};
 use crate::domain::ids::AccountId;
 use crate::telemetry::names;
@@ -71,14 +72,7 @@ impl Dispatch {
         neighbours: Arc<dyn Neighbours>,
         fallbacks: mpsc::Receiver<Box<Fallback>>,
     ) -> (Self, Child) {
-        let times = Times {
-            within: millis(config.dispatch_within_ms),
-            settle_after: millis(config.dispatch_within_ms + config.receipt_wait_ms),
-            attempt_needs: millis(config.attempt_needs_ms),
-            attempt_timeout: millis(config.attempt_timeout_ms),
-            breaker_rest: millis(config.breaker_open_ms),
-            drain_within,
-        };
+        let times = Times::new(config, drain_within);
         let parts = carriers.into_iter().map(move |(carrier, upstreams)| {
             let parts = Parts::new(config, times, carrier.clone(), upstreams, Arc::clone(&neighbours));
             (carrier, Arc::new(parts))
@@ -86,9 +80,8 @@ impl Dispatch {
         let dispatch = Self { queues: Arc::new(parts.collect()), relay: supervise::Slot::vacant() };
         let returned = Arc::new(Mutex::new(fallbacks));
         let relayed = dispatch.clone();
-        let relay = Child::actor("dispatch relay", &dispatch.relay, move || {
-            (Relay, (relayed.clone(), Arc::clone(&returned)))
-        });
+        let relay =
+            Child::actor("dispatch relay", &dispatch.relay, move || (Relay, (relayed.clone(), Arc::clone(&returned))));
         let queues = dispatch.queues.values().map(|parts| {
             let (parts, mailbox) = (Arc::clone(parts), &parts.mailbox);
             Child::actor("dispatch queue", mailbox, move || (Queue, Arc::clone(&parts))).finishing(Message::Finish)
@@ -153,32 +146,6 @@ impl Dispatch {
         };
         counter!(names::FALLBACKS, "carrier" => parts.carrier.as_str().to_owned()).increment(1);
         self.enqueue(job);
-    }
-}
-
-impl Parts {
-    fn new(
-        config: &DispatchConfig,
-        times: Times,
-        carrier: Carrier,
-        upstreams: Vec<Arc<dyn Upstream>>,
-        neighbours: Arc<dyn Neighbours>,
-    ) -> Self {
-        let links: Vec<_> = upstreams.into_iter().map(|upstream| Arc::new(Link::new(upstream))).collect();
-        // One link without a rate, and nothing but `queue_max` bounds the queue.
-        let paces = links.iter().map(|link| link.pace.as_ref().map(|pace| pace.per_second()));
-        let rate = paces.sum::<Option<u32>>();
-        let lost = counter!(names::DISPATCH_LOST, "carrier" => carrier.as_str().to_owned());
-        Self {
-            lane: Arc::new(Lane::new(rate, times.within, config.queue_max, times.breaker_rest)),
-            links,
-            ender: Arc::new(Ender { neighbours, tasks: Tasks::new(), lost }),
-            mailbox: supervise::Slot::vacant(),
-            attempts: Tasks::new(),
-            times,
-            breaker_failures: config.breaker_failures,
-            carrier,
-        }
     }
 }
 

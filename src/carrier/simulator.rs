@@ -111,10 +111,7 @@ impl Simulator {
         let tasks = TaskTracker::new();
         tasks.spawn(pump.clone().run(sink));
         let inner = Inner {
-            capabilities: Capabilities {
-                in_flight_max,
-                rate_per_second: limit.map(std::num::NonZeroU32::get),
-            },
+            capabilities: Capabilities { in_flight_max, rate_per_second: limit.map(std::num::NonZeroU32::get) },
             limit: Second::new(limit),
             in_flight: AtomicUsize::new(0),
             id,

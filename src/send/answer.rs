@@ -82,3 +82,24 @@ impl SendError {
         }
     }
 }
+
+/// Why an order went no further: an answer, or a key that has one already.
+pub(super) enum Refusal {
+    Error(SendError),
+    KeyKnown,
+}
+
+impl Refusal {
+    pub(super) fn into_error(self) -> SendError {
+        match self {
+            Self::Error(error) => error,
+            Self::KeyKnown => SendError::IdempotencyInProgress,
+        }
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        Self::Error(error)
+    }
+}

@@ -15,11 +15,8 @@ impl Sender {
     /// The answer to a key that is known; `None` if it is new.
     pub(super) async fn replay(&self, account: AccountId, claim: &IdempotencyClaim) -> Option<Answer> {
         let key = claim.key.clone();
-        let found = self
-            .parts
-            .store
-            .read(move |tx| Box::pin(async move { idempotency::find(tx, account, &key).await }))
-            .await;
+        let found =
+            self.parts.store.read(move |tx| Box::pin(async move { idempotency::find(tx, account, &key).await })).await;
         match found {
             Ok(known) => known.map(|known| answer(known, claim)),
             Err(StoreError::Unavailable(_) | StoreError::Conflict(_)) => {
@@ -47,12 +44,9 @@ fn answer(known: KnownKey, claim: &IdempotencyClaim) -> Answer {
     let delivery = known.delivery;
     match first {
         None => Answer::first(Err(SendError::IdempotencyInProgress)),
-        Some(FirstAnswer::Sent) => Answer::again(Ok(Sent {
-            delivery,
-            carrier: known.carrier,
-            cost: known.cost,
-            balance: known.balance_after,
-        })),
+        Some(FirstAnswer::Sent) => {
+            Answer::again(Ok(Sent { delivery, carrier: known.carrier, cost: known.cost, balance: known.balance_after }))
+        }
         Some(FirstAnswer::NoRoute) => Answer::again(Err(SendError::NoRoute { delivery })),
         Some(FirstAnswer::CarrierLimited) => Answer::again(Err(SendError::CarrierLimited {
             delivery,
@@ -109,8 +103,6 @@ mod tests {
     #[test]
     fn a_repeated_carrier_limit_never_says_zero() {
         let again = answer(known(Some(FirstAnswer::CarrierLimited), Status::Failed), &claim(1));
-        assert!(
-            matches!(again.result, Err(SendError::CarrierLimited { remaining, .. }) if remaining.as_secs() == 1)
-        );
+        assert!(matches!(again.result, Err(SendError::CarrierLimited { remaining, .. }) if remaining.as_secs() == 1));
     }
 }

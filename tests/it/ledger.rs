@@ -1,128 +1,33 @@
 //! The two transactions that move money, held against a model: what is accepted, refused, refunded and carried forward is
 //! what a page of plain Rust says, on both engines, in batches of any mixture.
 
+mod age;
+mod rows;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
-use nexo_route::domain::carrier::{Carrier, Channel};
-use nexo_route::domain::delivery::{CarrierStatus, End, FailureCode, WindowAfter};
-use nexo_route::domain::ids::{AccountId, DeliveryId, MovementId};
+use nexo_route::domain::delivery::{End, WindowAfter};
+use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::{Buckets, MicroUsd};
 use nexo_route::domain::posting;
-use nexo_route::domain::sealing::PhoneKey;
 use nexo_route::domain::time::Timestamp;
-use nexo_route::records::acceptance::{Accepted, IdempotencyClaim, Order, Verdict, accept};
+use nexo_route::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use nexo_route::records::idempotency::{self, AnswerRecord, FirstAnswer};
-use nexo_route::records::pruning;
-use nexo_route::records::settlement::{Settled, Settlement, overdue, settle};
-use nexo_route::store::{Scalar, Statement, Store, Type};
+use nexo_route::records::settlement::{Settled, Settlement};
+use nexo_route::store::Store;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::both_engines;
-
-const PRICE: MicroUsd = MicroUsd::from_micros(22_000);
+use rows::{LEDGER, WALLET, accept_all, account, delivered, failed, fund, micros, order, settle_all, three};
 
 both_engines! {
     async fn batches_of_any_mixture_end_as_the_model_says(store: Store) { model(store).await }
     async fn an_idempotency_key_is_charged_once_and_answered_again(store: Store) { keys(store).await }
-    async fn overdue_rows_are_found_once_and_the_watermark_never_passes_a_sent_one(store: Store) { overdue_rows(store).await }
-    async fn folding_old_deliveries_keeps_the_sums(store: Store) { folding(store).await }
+    async fn overdue_rows_are_found_once_and_the_watermark_never_passes_a_sent_one(store: Store) { age::overdue_rows(store).await }
+    async fn folding_old_deliveries_keeps_the_sums(store: Store) { age::folding(store).await }
     async fn an_unknown_commit_is_resolved_either_way(store: Store) { unknown(store).await }
-}
-
-static FUND: Statement = Statement::new(
-    "test.fund",
-    &[],
-    &[Type::Id, Type::I64, Type::I64, Type::I64],
-    "INSERT INTO wallets (account, free_credit, bonus_credit, balance) VALUES ($1, $2, $3, $4)",
-);
-static WALLET: Statement = Statement::new(
-    "test.wallet",
-    &[],
-    &[Type::Id],
-    "SELECT free_credit, bonus_credit, balance FROM wallets WHERE account = $1",
-);
-static LEDGER: Statement = Statement::new(
-    "test.ledger",
-    &[],
-    &[Type::Id],
-    "SELECT CAST(COALESCE(SUM(f), 0) AS BIGINT), CAST(COALESCE(SUM(b), 0) AS BIGINT), \
-     CAST(COALESCE(SUM(c), 0) AS BIGINT) FROM \
-     (SELECT free_credit AS f, bonus_credit AS b, balance AS c FROM movements WHERE account = $1 UNION ALL \
-      SELECT -from_free, -from_bonus, -from_balance FROM deliveries WHERE account = $1) AS moved",
-);
-static ROWS: Statement = Statement::new("test.rows", &[], &[], "SELECT COUNT(*) FROM deliveries");
-
-fn account(n: u8) -> AccountId {
-    AccountId::from_bytes([n; 16])
-}
-
-fn micros(free: i64, bonus: i64, cash: i64) -> Buckets {
-    let of = MicroUsd::from_micros;
-    Buckets { free: of(free), bonus: of(bonus), cash: of(cash) }
-}
-
-async fn fund(store: &Store, account: AccountId, wallet: Buckets) {
-    let amounts = [wallet.free, wallet.bonus, wallet.cash].map(|amount| Scalar::I64(amount.micros()));
-    let scalars = [Scalar::Id(*account.as_bytes()), amounts[0], amounts[1], amounts[2]];
-    store.write(move |tx| Box::pin(async move { tx.execute(&FUND, &[], &scalars).await })).await.expect("funds");
-}
-
-async fn three(store: &Store, statement: &'static Statement, account: AccountId) -> Buckets {
-    let rows = store
-        .read(move |tx| Box::pin(async move { tx.query(statement, &[], &[Scalar::Id(*account.as_bytes())]).await }))
-        .await
-        .expect("reads");
-    let at = |n| rows[0].i64(n).expect("an amount");
-    micros(at(0), at(1), at(2))
-}
-
-async fn order(store: &Store, account: AccountId, phone: i64) -> Order {
-    let now = store.ping().await.expect("pings");
-    Order {
-        delivery: DeliveryId::new(now, rand::random()),
-        account,
-        auth_epoch: 1,
-        phone_key: PhoneKey::from_number(phone),
-        phone_sealed: vec![1; 21],
-        metadata_sealed: None,
-        carrier: Carrier::new("viettel").expect("valid"),
-        channel: Channel::Voice,
-        price: PRICE,
-        settle_after: Duration::from_secs(65),
-        idempotency: None,
-    }
-}
-
-async fn accept_all(store: &Store, orders: Vec<Order>) -> Vec<Verdict> {
-    let accepted: Accepted = store
-        .write(move |tx| {
-            let orders = orders.clone();
-            Box::pin(async move { accept(tx, &orders).await })
-        })
-        .await
-        .expect("accepts");
-    accepted.verdicts
-}
-
-async fn settle_all(store: &Store, settlements: Vec<Settlement>) -> Vec<Settled> {
-    store
-        .write(move |tx| {
-            let settlements = settlements.clone();
-            Box::pin(async move { settle(tx, &settlements).await })
-        })
-        .await
-        .expect("settles")
-}
-
-fn failed(delivery: DeliveryId, window: WindowAfter) -> Settlement {
-    Settlement { delivery, end: End::Failed { code: FailureCode::NoRoute, carrier_status: None }, window }
-}
-
-fn delivered(delivery: DeliveryId) -> Settlement {
-    let end = End::Delivered { carrier_status: CarrierStatus::clean("success") };
-    Settlement { delivery, end, window: WindowAfter::Keep }
 }
 
 /// What the database should hold.
@@ -276,83 +181,6 @@ async fn keys(store: Store) {
     let pruned = store.write(|tx| Box::pin(async move { idempotency::prune(tx, Duration::ZERO, 10).await })).await;
     assert_eq!(pruned, Ok(1));
     assert_eq!(find().await, None);
-}
-
-async fn overdue_rows(store: Store) {
-    fund(&store, account(1), micros(0, 0, 1_000_000)).await;
-    let late = Order { settle_after: Duration::ZERO, ..order(&store, account(1), 1).await };
-    let young = order(&store, account(1), 2).await;
-    let (late_id, young_id) = (late.delivery, young.delivery);
-    accept_all(&store, vec![late, young]).await;
-    let (start, end) = (DeliveryId::from_bytes([0; 16]), DeliveryId::from_bytes([0xff; 16]));
-    let settled = store
-        .write(move |tx| {
-            Box::pin(async move {
-                let found = overdue(tx, start, end, 10).await?;
-                let settlements: Vec<Settlement> = found.iter().map(|id| failed(*id, WindowAfter::Keep)).collect();
-                settle(tx, &settlements).await?;
-                Ok(found)
-            })
-        })
-        .await;
-    assert_eq!(settled, Ok(vec![late_id]));
-    let advance = |to: DeliveryId| {
-        let store = store.clone();
-        async move {
-            store
-                .write(move |tx| Box::pin(async move { pruning::advance_watermark(tx, to).await }))
-                .await
-                .expect("runs")
-        }
-    };
-    let (first, last) = (late_id.min(young_id), late_id.max(young_id));
-    assert!(!advance(last).await, "a delivery is still sent");
-    assert_eq!(advance(first).await, first == late_id);
-    settle_all(&store, vec![delivered(young_id)]).await;
-    assert!(advance(last).await);
-    assert!(!advance(first).await, "it never goes back");
-    let read = store.read(|tx| Box::pin(async move { pruning::watermark(tx).await })).await;
-    assert_eq!(read, Ok(last));
-}
-
-async fn folding(store: Store) {
-    fund(&store, account(1), micros(22_000, 0, 100_000)).await;
-    let mut ids = Vec::new();
-    for phone in 1..=4 {
-        let order = order(&store, account(1), phone).await;
-        ids.push(order.delivery);
-        accept_all(&store, vec![order]).await;
-    }
-    let settlements = vec![delivered(ids[0]), failed(ids[1], WindowAfter::Keep), delivered(ids[2])];
-    settle_all(&store, settlements).await;
-    let before = three(&store, &LEDGER, account(1)).await;
-    let highest = *ids.iter().max().expect("four");
-    let fold = || {
-        let store = store.clone();
-        async move {
-            store
-                .write(|tx| {
-                    Box::pin(async move {
-                        let fresh = || MovementId::from_bytes(rand::random());
-                        let end = DeliveryId::from_bytes([0xff; 16]);
-                        pruning::fold_deliveries(tx, end, 2, &fresh).await
-                    })
-                })
-                .await
-                .expect("folds")
-        }
-    };
-    assert_eq!(fold().await, 0, "nothing is folded beyond the watermark");
-    // The fourth is still sent, so the watermark may be set only after it has ended.
-    settle_all(&store, vec![delivered(ids[3])]).await;
-    let before_last = three(&store, &LEDGER, account(1)).await;
-    assert_eq!(before, before_last, "an end that is no refund moves nothing");
-    let advanced = store.write(move |tx| Box::pin(async move { pruning::advance_watermark(tx, highest).await })).await;
-    assert_eq!(advanced, Ok(true));
-    assert_eq!((fold().await, fold().await, fold().await), (2, 2, 0));
-    assert_eq!(three(&store, &LEDGER, account(1)).await, before, "the sums stay what they were");
-    let left = store.read(|tx| Box::pin(async move { tx.query(&ROWS, &[], &[]).await })).await.expect("reads");
-    assert_eq!(left[0].i64(0), Ok(0));
 }
 
 async fn unknown(store: Store) {

@@ -3,6 +3,7 @@
 //! One binary, so that it links once. Every test runs on both engines; `house` is the harness.
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing; `pub` is how its files see each other")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test says is shown when it fails")]
 
 mod accounts_are_apart;
 mod commands;

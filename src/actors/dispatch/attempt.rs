@@ -11,6 +11,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ending::Waiting;
 use super::pace::Pace;
+use super::parts::{Parts, Times};
+use super::queue::Message;
+use crate::actors::tracking::InFlight;
 use crate::carrier::upstream::{Attempt, Outcome, Upstream};
 use crate::domain::delivery::CarrierStatus;
 
@@ -55,12 +58,18 @@ impl Drop for Departed {
 
 /// An attempt that was not done at once.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(super) struct UnderWay {
     pub(super) waiting: Box<Waiting>,
     pub(super) link: usize,
     pub(super) started: Instant,
-    pub(super) outcome: Outcome,
     pub(super) departed: Departed,
+}
+
+/// An attempt that was under way and has its outcome.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) attempt: UnderWay,
+    pub(super) outcome: Outcome,
 }
 
 /// What handing an attempt to a link gave at once.
@@ -81,8 +90,47 @@ pub(super) fn begin(upstream: &dyn Upstream, attempt: Attempt) -> Begun {
     begun.unwrap_or_else(|_panic| Begun::Done(panicked()))
 }
 
+/// Tells the actors beside dispatch that an attempt starts, before the wire knows of it.
+pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, now: Instant) -> Attempt {
+    let fallback = waiting.fallback();
+    let job = &waiting.job;
+    let channel = job.channels.first();
+    parts.ender.neighbours.left(job.phone_key, now);
+    parts.ender.neighbours.watch(InFlight {
+        delivery: job.delivery,
+        carrier: parts.carrier.clone(),
+        channel,
+        price: job.route.price,
+        accepted_at: parts.times.accepted_at(job.settle_by),
+        settle_by: job.settle_by,
+        fallback,
+    });
+    Attempt {
+        delivery: job.delivery,
+        phone: job.phone,
+        carrier: parts.carrier.clone(),
+        channel,
+        code: job.code.clone(),
+        settle_by: job.settle_by,
+    }
+}
+
+/// Awaits a pending attempt in a task of its own, which tells whatever incarnation of the queue lives then.
+pub(super) fn follow(parts: &Arc<Parts>, attempt: UnderWay, future: BoxFuture<'static, Outcome>) {
+    let told = Arc::clone(parts);
+    parts.attempts.spawn(async move {
+        let Times { within, attempt_needs, attempt_timeout, .. } = told.times;
+        let outcome = outcome_by(attempt.started + attempt_timeout, future).await;
+        let finished = Message::Finished(Box::new(Finished { attempt, outcome }));
+        if let Err(Message::Finished(orphan)) = told.mailbox.cast(finished) {
+            // Nobody lives who could try another channel: a job that is owed one is settled by being dropped.
+            let _settled = orphan.attempt.waiting.conclude(orphan.outcome, within, attempt_needs);
+        }
+    });
+}
+
 /// The outcome of an attempt that was pending: by `deadline`, whatever the link does.
-pub(super) async fn outcome_by(deadline: Instant, future: BoxFuture<'static, Outcome>) -> Outcome {
+async fn outcome_by(deadline: Instant, future: BoxFuture<'static, Outcome>) -> Outcome {
     match timeout_at(deadline, AssertUnwindSafe(future).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => panicked(),

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::lane::Lane;
-use super::queue::Parts;
+use super::parts::Parts;
 
 /// The measure is taken over this long.
 const SPAN: Duration = Duration::from_millis(250);

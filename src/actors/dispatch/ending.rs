@@ -55,7 +55,8 @@ impl Ender {
         if Handle::try_current().is_err() {
             return;
         }
-        let settled = self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, window });
+        let settled =
+            self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, window });
         let neighbours = Arc::clone(&self.neighbours);
         self.tasks.spawn(async move {
             let told = match settled.await {

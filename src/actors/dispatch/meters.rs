@@ -73,9 +73,9 @@ impl Meters {
 
 fn by_channel(carrier: &Carrier, channel: Channel) -> ByChannel {
     let (carrier, channel) = (carrier.as_str().to_owned(), channel.as_str());
-    let outcomes = OUTCOMES.map(|outcome| {
-        counter!(names::ATTEMPTS, "carrier" => carrier.clone(), "channel" => channel, "outcome" => outcome)
-    });
+    let outcomes = OUTCOMES.map(
+        |outcome| counter!(names::ATTEMPTS, "carrier" => carrier.clone(), "channel" => channel, "outcome" => outcome),
+    );
     ByChannel { outcomes, seconds: histogram!(names::ATTEMPT_SECONDS, "carrier" => carrier, "channel" => channel) }
 }
 

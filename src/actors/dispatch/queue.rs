@@ -4,8 +4,6 @@
 //! being dropped ([`Owed`]); an attempt that is under way when it dies is awaited by its task, which finds the next
 //! incarnation. It never waits: slow links, settlements and timers are tasks that tell it when they are done.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +12,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::attempt::{Begun, Finished, Link, begin, outcome_by};
+use super::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
 use super::breaker::Breaker;
 use super::drain::{Drain, Throughput};
-use super::ending::{Ender, Owed, Waiting, Why};
+use super::ending::{Owed, Waiting, Why};
 use super::fair::FairQueue;
-use super::lane::Lane;
+use super::held::HeldJobs;
 use super::links::{Blocked, Links};
 use super::meters::Meters;
-use crate::actors::supervise::{Slot, Tasks};
-use crate::actors::tracking::InFlight;
-use crate::carrier::upstream::{Attempt, Health, Outcome};
-use crate::domain::carrier::Carrier;
+use super::parts::{Parts, Times};
+use crate::carrier::upstream::{Health, Outcome};
 
 /// Jobs that could not leave in time are settled this much later at most.
 const EXPIRE_EVERY: Duration = Duration::from_millis(20);
@@ -47,32 +43,6 @@ pub(super) enum Message {
     Panic,
 }
 
-/// What every incarnation of one carrier's queue is made with.
-pub(super) struct Parts {
-    pub(super) carrier: Carrier,
-    pub(super) lane: Arc<Lane>,
-    pub(super) links: Vec<Arc<Link>>,
-    pub(super) ender: Arc<Ender>,
-    pub(super) mailbox: Slot<Message>,
-    /// Attempts that await their outcome.
-    pub(super) attempts: Tasks,
-    pub(super) times: Times,
-    pub(super) breaker_failures: u32,
-}
-
-/// The times of the configuration that a queue obeys.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) within: Duration,
-    /// From the commit of the charge to the settle time.
-    pub(super) settle_after: Duration,
-    pub(super) attempt_needs: Duration,
-    pub(super) attempt_timeout: Duration,
-    pub(super) breaker_rest: Duration,
-    /// At a graceful stop, how long queued jobs may still leave.
-    pub(super) drain_within: Duration,
-}
-
 pub(super) struct Queue;
 
 pub(super) struct State {
@@ -80,8 +50,7 @@ pub(super) struct State {
     myself: ActorRef<Message>,
     links: Links,
     queue: FairQueue<Owed>,
-    held: BinaryHeap<Reverse<Held>>,
-    arrivals: u64,
+    held: HeldJobs,
     /// No queued job must leave earlier than this.
     look_at: Option<Instant>,
     /// The earliest wake that is on its way.
@@ -91,39 +60,6 @@ pub(super) struct State {
     meters: Meters,
     /// Watches the health of links; ends with the incarnation.
     watchers: JoinSet<()>,
-}
-
-/// A job whose phone may not be called yet.
-struct Held {
-    until: Instant,
-    arrival: u64,
-    owed: Owed,
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Held {}
-
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Held {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl Held {
-    fn key(&self) -> (Instant, u64) {
-        (self.until, self.arrival)
-    }
 }
 
 impl Actor for Queue {
@@ -137,8 +73,7 @@ impl Actor for Queue {
         let mut state = State {
             links: Links::new(&parts.links, breaker),
             queue: FairQueue::default(),
-            held: BinaryHeap::new(),
-            arrivals: 0,
+            held: HeldJobs::default(),
             look_at: None,
             wake_at: None,
             throughput: Throughput::new(now),
@@ -178,10 +113,7 @@ impl State {
     fn enqueue(&mut self, owed: Owed, now: Instant) {
         let waiting = owed.waiting();
         match waiting.job.not_before {
-            Some(until) if until > now => {
-                self.arrivals += 1;
-                self.held.push(Reverse(Held { until, arrival: self.arrivals, owed }));
-            }
+            Some(until) if until > now => self.held.hold(until, owed),
             _ => self.push(owed),
         }
     }
@@ -194,10 +126,8 @@ impl State {
 
     /// Brings everything as far as it can go now, and arms the wake for the rest.
     fn advance(&mut self, now: Instant) {
-        while self.held.peek().is_some_and(|Reverse(held)| held.until <= now) {
-            if let Some(Reverse(held)) = self.held.pop() {
-                self.push(held.owed);
-            }
+        while let Some(owed) = self.held.due(now) {
+            self.push(owed);
         }
         let blocked = self.leave();
         self.expire(now);
@@ -236,28 +166,7 @@ impl State {
     /// Starts an attempt on a link that was chosen for it.
     fn start(&mut self, mut waiting: Box<Waiting>, at: usize, now: Instant) {
         self.throughput.left += 1;
-        let parts = &self.parts;
-        let fallback = waiting.fallback();
-        let job = &waiting.job;
-        let channel = job.channels.first();
-        parts.ender.neighbours.left(job.phone_key, now);
-        parts.ender.neighbours.watch(InFlight {
-            delivery: job.delivery,
-            carrier: parts.carrier.clone(),
-            channel,
-            price: job.route.price,
-            accepted_at: parts.times.accepted_at(job.settle_by),
-            settle_by: job.settle_by,
-            fallback,
-        });
-        let attempt = Attempt {
-            delivery: job.delivery,
-            phone: job.phone,
-            carrier: parts.carrier.clone(),
-            channel,
-            code: job.code.clone(),
-            settle_by: job.settle_by,
-        };
+        let attempt = announce(&self.parts, &mut waiting, now);
         if self.links.started(at) {
             self.show_links(now);
         }
@@ -265,22 +174,14 @@ impl State {
         match begin(&*link.upstream, attempt) {
             Begun::Done(outcome) => self.conclude(waiting, at, outcome, now, Instant::now()),
             Begun::Pending(future) => {
-                let (parts, departed) = (Arc::clone(&self.parts), link.depart());
-                self.parts.attempts.spawn(async move {
-                    let outcome = outcome_by(now + parts.times.attempt_timeout, future).await;
-                    let finished = Finished { waiting, link: at, started: now, outcome, departed };
-                    if let Err(Message::Finished(orphan)) = parts.mailbox.cast(Message::Finished(Box::new(finished))) {
-                        // Nobody lives who could try another channel: a job that is owed one is settled by being dropped.
-                        let Times { within, attempt_needs, .. } = parts.times;
-                        let _settled = orphan.waiting.conclude(orphan.outcome, within, attempt_needs);
-                    }
-                });
+                let under_way = UnderWay { waiting, link: at, started: now, departed: link.depart() };
+                follow(&self.parts, under_way, future);
             }
         }
     }
 
     fn finished(&mut self, finished: Finished, now: Instant) {
-        let Finished { waiting, link, started, outcome, departed } = finished;
+        let Finished { attempt: UnderWay { waiting, link, started, departed }, outcome } = finished;
         drop(departed);
         self.conclude(waiting, link, outcome, started, now);
     }
@@ -326,7 +227,8 @@ impl State {
         }
         let oldest = self.queue.heads().map(|owed| owed.waiting().leave_by).min();
         self.look_at = oldest.map(|leave_by| leave_by.clamp(now + EXPIRE_EVERY, now + LOOK_EVERY));
-        let age = oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
+        let age =
+            oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
         self.meters.oldest(age.unwrap_or_default());
     }
 
@@ -336,9 +238,8 @@ impl State {
             Some(Blocked::Until(until)) => Some(until),
             Some(Blocked::Unknown) | None => None,
         };
-        let held = self.held.peek().map(|Reverse(held)| held.until);
         let drain = self.drain.as_ref().and_then(Drain::next_look);
-        let Some(next) = [blocked, held, self.look_at, drain].into_iter().flatten().min() else {
+        let Some(next) = [blocked, self.held.next(), self.look_at, drain].into_iter().flatten().min() else {
             return;
         };
         if self.wake_at.is_none_or(|armed| armed <= now || next < armed) {
@@ -384,7 +285,7 @@ impl State {
             while let Some(owed) = self.queue.pop() {
                 owed.end(Why::TooLate);
             }
-            self.held.drain().for_each(|Reverse(held)| held.owed.end(Why::TooLate));
+            self.held.drain().for_each(|owed| owed.end(Why::TooLate));
             self.look_at = None;
         }
         let running: usize = self.parts.links.iter().map(|link| link.running()).sum();
@@ -394,12 +295,5 @@ impl State {
         {
             self.watchers.spawn(farewell);
         }
-    }
-}
-
-impl Times {
-    /// When the charge was committed, told from its settle time.
-    fn accepted_at(&self, settle_by: Instant) -> Instant {
-        settle_by.checked_sub(self.settle_after).unwrap_or(settle_by)
     }
 }

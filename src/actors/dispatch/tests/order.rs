@@ -4,7 +4,8 @@ use super::*;
 
 /// How many attempts the fullest second saw.
 fn fullest_second(seen: &[(DeliveryId, Channel, Instant)]) -> usize {
-    let within = |from: Instant| seen.iter().filter(move |(_, _, at)| *at >= from && *at < from + Duration::from_secs(1));
+    let within =
+        |from: Instant| seen.iter().filter(move |(_, _, at)| *at >= from && *at < from + Duration::from_secs(1));
     seen.iter().map(|(_, _, at)| within(*at).count()).max().unwrap_or(0)
 }
 
@@ -74,10 +75,13 @@ async fn what_cannot_leave_in_time_is_settled_and_never_sent() {
     assert_eq!(house.windows(), [WindowAfter::Release; 2]);
     for settlement in house.settled() {
         assert_eq!(settlement.window, WindowAfter::Release);
-        assert_eq!(settlement.end, crate::domain::delivery::End::Failed {
-            code: crate::domain::delivery::FailureCode::NoRoute,
-            carrier_status: None,
-        });
+        assert_eq!(
+            settlement.end,
+            crate::domain::delivery::End::Failed {
+                code: crate::domain::delivery::FailureCode::NoRoute,
+                carrier_status: None,
+            }
+        );
     }
     house.finish().await;
 }
