@@ -3,7 +3,9 @@
 //! [`build`] checks the database and binds the ports, and serves nothing yet: whatever is wrong is found here, before a
 //! customer can reach the daemon. It is the only place that knows every part.
 
+mod actors;
 mod edge;
+mod engine;
 mod links;
 mod start;
 mod stop;
@@ -14,21 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use start::StartError;
 
 use crate::actors::admission::Admission;
-use crate::actors::auditor::auditor;
-use crate::actors::cooldown::Cooldown;
-use crate::actors::dispatch::{Beside, Dispatch};
-use crate::actors::keys::Keys;
-use crate::actors::supervise::{Budget, Tasks, Tree};
-use crate::actors::sweeper::sweeper;
-use crate::actors::tracking::Tracking;
-use crate::actors::wallet::Wallet;
+use crate::actors::dispatch::Dispatch;
+use crate::actors::supervise::Tasks;
 use crate::carrier::simulator::{Controls, Witness};
 use crate::clock::DatabaseClock;
 use crate::config::carriers::CarrierTable;
@@ -41,16 +35,17 @@ use crate::records::deliveries::Deliveries;
 use crate::send::{Parts, SendTimes, Sender};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use actors::{Actors, Blueprint, settle_after};
 use edge::{House, Pulse};
+use engine::EngineRoom;
 
-/// Failed receipts that may wait for their second channel at once; what does not fit ends.
-const FALLBACKS_MAX: usize = 8_192;
 /// How often gauges are refreshed and histograms folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A daemon that has bound its ports and serves nothing yet.
 #[derive(Debug)]
 pub struct App {
+    engine: EngineRoom,
     config: Config,
     api: Listener,
     ops: Listener,
@@ -79,7 +74,8 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let carriers = CarrierTable::load(&config.carriers.file)
         .map_err(|error| StartError::Config(format!("carriers.file: {error}")))?;
     let keyring = Arc::new(keyring);
-    let (store, clock) = start::open_store(&config.store, &keyring).await?;
+    let engine = EngineRoom::start().map_err(|error| StartError::Internal(error.to_string()))?;
+    let (store, clock) = start::open_store(&engine, &config.store, &keyring).await?;
     let bind = |name, address: SocketAddr, limits| {
         Listener::bind(name, address, limits)
             .map_err(|error| StartError::Port(format!("cannot listen on {address} ({name}.bind): {error}")))
@@ -87,7 +83,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let api = bind("http", config.http.bind, Limits::from(&config.http))?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
-    Ok(App { config, api, ops, store, keyring, carriers, clock, metrics, witness: None })
+    Ok(App { engine, config, api, ops, store, keyring, carriers, clock, metrics, witness: None })
 }
 
 impl App {
@@ -122,64 +118,64 @@ impl App {
         stop: impl Future<Output = ()> + Send,
         observe: impl FnOnce(Running) + Send,
     ) -> anyhow::Result<()> {
-        let (config, tasks) = (&self.config, Tasks::new());
-        let settle_after = millis(config.dispatch.dispatch_within_ms + config.dispatch.receipt_wait_ms);
-        let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
-        let (tracking, tracking_branch) =
-            Tracking::new(&config.tracking, &config.dispatch, &self.store, &tasks, fallen);
-        let (cooldown, cooldown_branch) = Cooldown::new();
-        let refund = tracking.clone();
-        let (wallet, wallet_branch) = Wallet::new(&config.wallet, &self.store, &self.clock, &tasks, move |end| {
-            refund.settle_later(end);
-        });
-        let (keys, keys_branch) = Keys::new(&config.keys, &self.store);
-        let (links, controls) = links::simulated(&self.carriers, &config.simulator, &tracking, self.witness.as_ref());
-        let beside = Beside { cooldown: cooldown.clone(), tracking: tracking.clone() };
-        let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
-        let (dispatch, dispatch_branch) =
-            Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
-        let sweeper = sweeper(&config.sweeper, &self.store, &self.clock, settle_after);
-        let branches = vec![
-            tracking_branch,
-            cooldown_branch,
-            wallet_branch,
-            keys_branch,
-            dispatch_branch,
-            sweeper,
-            auditor(&self.store),
-        ];
-        let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
-
+        let tasks = Tasks::new();
+        let actors = self.engine.run(Actors::grow(self.blueprint(), tasks.clone())).await??;
+        let config = &self.config;
         let admission = Admission::new(&config.admission);
+        let house = self.house(&actors, &admission);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let pulse =
+            Pulse { store: self.store.clone(), dispatch: actors.dispatch.clone(), stopping: Arc::clone(&stopping) };
+        let (api_stop, ops_stop) = (CancellationToken::new(), CancellationToken::new());
+        let render = self.metrics.clone();
+        let api = tasks.spawn(self.api.serve(Api::new(house, &config.http), api_stop.clone()));
+        let ops = tasks.spawn(self.ops.serve(Ops::new(move || render.render(), pulse), ops_stop.clone()));
+        let upkeep = tasks.spawn(keep_gauges(self.metrics.clone(), admission.clone(), ops_stop.clone()));
+        observe(Running { carriers: actors.controls, admission, dispatch: actors.dispatch });
+
+        let (tree, store) = (actors.tree, self.store);
+        let serving = stop::Serving { stopping, api_stop, ops_stop, api, ops, upkeep, tree, tasks, store };
+        let stopped = serving.until(stop, &self.config.stop).await;
+        drop(self.engine);
+        stopped
+    }
+}
+
+impl App {
+    /// What the actors are made of.
+    fn blueprint(&self) -> Blueprint {
+        Blueprint {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            carriers: self.carriers.clone(),
+            witness: self.witness.clone(),
+        }
+    }
+
+    /// The use case and the reads, over the actors that have started.
+    fn house(&self, actors: &Actors, admission: &Admission) -> House {
         let parts = Parts {
             plan: Arc::new(self.carriers.plan.clone()),
             keyring: Arc::clone(&self.keyring),
             clock: self.clock.clone(),
             store: self.store.clone(),
             admission: admission.clone(),
-            cooldown,
-            wallet,
-            dispatch: dispatch.clone(),
-            tracking,
-            times: SendTimes { ack_wait: millis(config.send.ack_wait_ms), settle_after },
+            cooldown: actors.cooldown.clone(),
+            wallet: actors.wallet.clone(),
+            dispatch: actors.dispatch.clone(),
+            tracking: actors.tracking.clone(),
+            times: SendTimes {
+                ack_wait: millis(self.config.send.ack_wait_ms),
+                settle_after: settle_after(&self.config.dispatch),
+            },
         };
-        let house = House {
+        House {
             sender: Sender::new(parts, &self.carriers.routes),
-            keys,
+            keys: actors.keys.clone(),
             deliveries: Deliveries::new(self.store.clone(), Arc::clone(&self.keyring)),
             store: self.store.clone(),
-        };
-        let stopping = Arc::new(AtomicBool::new(false));
-        let pulse = Pulse { store: self.store.clone(), dispatch: dispatch.clone(), stopping: Arc::clone(&stopping) };
-        let (api_stop, ops_stop) = (CancellationToken::new(), CancellationToken::new());
-        let render = self.metrics.clone();
-        let api = tasks.spawn(self.api.serve(Api::new(house, &config.http), api_stop.clone()));
-        let ops = tasks.spawn(self.ops.serve(Ops::new(move || render.render(), pulse), ops_stop.clone()));
-        let upkeep = tasks.spawn(keep_gauges(self.metrics.clone(), admission.clone(), ops_stop.clone()));
-        observe(Running { carriers: controls, admission, dispatch });
-
-        let serving = stop::Serving { stopping, api_stop, ops_stop, api, ops, upkeep, tree, tasks, store: self.store };
-        serving.until(stop, &self.config.stop).await
+        }
     }
 }
 

@@ -141,6 +141,11 @@ impl Sender {
                 // Its owner was not charged after all and gave the key back: this caller may try again.
                 Answer::first(Err(SendError::IdempotencyInProgress))
             }),
+            (Some(claim), Err(Refusal::Error(refused @ SendError::CoolingDown { .. }))) => {
+                // The window may be this very order's: its first request was in its commit when the key was looked up.
+                let again = self.replay(caller.account, &claim).await;
+                again.unwrap_or_else(|| Answer::first(Err(refused)))
+            }
             (keyed, result) => {
                 let result = result.map_err(Refusal::into_error);
                 if let Some(claim) = keyed {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 
 pub use error::{CommitError, StoreError};
 pub use row::Row;
@@ -58,10 +59,18 @@ impl Store {
     /// [`StoreError::Internal`] for an address of neither kind, [`StoreError::Unavailable`] if the file cannot be
     /// opened. A Postgres server that is away is found by the first transaction, not here.
     pub async fn open(url: &str, readers: usize) -> Result<Self, StoreError> {
+        Self::open_on(&Handle::current(), url, readers)
+    }
+
+    /// The same, with the connections to a server on `runtime`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(runtime: &Handle, url: &str, readers: usize) -> Result<Self, StoreError> {
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {
             Engine::Sqlite(sqlite::Sqlite::open(PathBuf::from(path), readers)?)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Engine::Postgres(postgres::Postgres::new(url, readers)?)
+            Engine::Postgres(postgres::Postgres::new(url, readers, runtime.clone())?)
         } else {
             return Err(StoreError::Internal("store.url is neither sqlite:PATH nor postgres://…".into()));
         };

@@ -35,6 +35,7 @@ struct Counts {
     by_account: DashMap<AccountId, usize>,
     per_account_max: usize,
     commits: Arc<Semaphore>,
+    commits_max: usize,
     waiters: AtomicUsize,
     waiters_max: usize,
     commit_wait: Duration,
@@ -64,6 +65,7 @@ impl Admission {
             by_account: DashMap::new(),
             per_account_max: config.in_flight_per_account_max,
             commits: Arc::new(Semaphore::new(config.commits_max)),
+            commits_max: config.commits_max,
             waiters: AtomicUsize::new(0),
             waiters_max: config.commit_waiters_max,
             commit_wait: millis(config.commit_wait_ms),
@@ -117,6 +119,12 @@ impl Admission {
     #[must_use]
     pub fn in_flight_now(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Charges that hold a commit permit now.
+    #[must_use]
+    pub fn commits_now(&self) -> usize {
+        self.0.commits_max.saturating_sub(self.0.commits.available_permits())
     }
 
     /// Shows the permits to the metrics; called before each scrape, so that an order pays nothing for it.

@@ -112,6 +112,12 @@ impl Dispatch {
         let _dropped = parts.mailbox.cast(Message::Enqueue(owed));
     }
 
+    /// Slots that are reserved or taken now, over all carriers.
+    #[must_use]
+    pub fn slots_taken(&self) -> u32 {
+        self.queues.values().map(|parts| parts.lane.taken()).sum()
+    }
+
     /// Whether some link of some carrier is up.
     #[must_use]
     pub fn any_link_up(&self) -> bool {

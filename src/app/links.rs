@@ -32,7 +32,8 @@ pub(super) fn simulated(
     let links = carriers.routes.iter().map(|route| {
         let name = format!("sim_{}", route.carrier.as_str());
         let witness = witness.map(|witness| Arc::clone(&witness.0));
-        let simulator = Simulator::start(&name, script(config), tracking.sink(), witness);
+        let simulator =
+            Simulator::start(&name, script(&carriers.simulator(&route.carrier, config)), tracking.sink(), witness);
         controls.push((route.carrier.as_str().to_owned(), simulator.controls()));
         (route.carrier.clone(), vec![Arc::new(simulator) as Arc<dyn Upstream>])
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::engine::EngineRoom;
 use crate::clock::{DatabaseClock, wall_now};
 use crate::config::StoreConfig;
 use crate::domain::sealing::Keyring;
@@ -40,10 +41,11 @@ impl From<StoreError> for StartError {
 
 /// Opens the database, brings its schema up to date and compares durability settings, keys and clocks.
 pub(super) async fn open_store(
+    engine: &EngineRoom,
     config: &StoreConfig,
     keyring: &Arc<Keyring>,
 ) -> Result<(Store, DatabaseClock), StartError> {
-    let store = Store::open(&config.url.0, config.readers).await?;
+    let store = Store::open_on(engine.handle(), &config.url.0, config.readers)?;
     store.lock_for_serving()?;
     store.check_durability().await?;
     let applied = store.migrate().await?;

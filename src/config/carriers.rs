@@ -3,14 +3,19 @@
 //! `config/carriers.toml` is the manual and the table that is compiled in; an operator's file replaces it whole. A table
 //! that does not hold together is refused with the entry that is wrong.
 
-use std::collections::BTreeMap;
+mod simulated;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use self::simulated::Simulated;
+use crate::config::SimulatorConfig;
 use crate::domain::carrier::{Allotment, Carrier, Channel, Channels, InvalidPlan, NumberingPlan, Route};
 use crate::domain::money::{MicroUsd, ParseAmountError};
+use crate::domain::phone::Phone;
 
 const BUILT_IN: &str = include_str!("../../config/carriers.toml");
 
@@ -19,6 +24,7 @@ const BUILT_IN: &str = include_str!("../../config/carriers.toml");
 pub struct CarrierTable {
     pub routes: Vec<Arc<Route>>,
     pub plan: NumberingPlan,
+    simulated: HashMap<Carrier, Simulated>,
 }
 
 /// Why a carrier table is refused.
@@ -38,6 +44,12 @@ pub enum CarrierTableError {
     NoPrefix(String),
     #[error("{0} is both under carrier and under not_served")]
     Both(String),
+    #[error("carrier.{0}.simulator.{1} must be between 0 and 1")]
+    Share(String, &'static str),
+    #[error("ported: {0:?} is not +84 and the nine digits of a mobile")]
+    PortedPhone(String),
+    #[error("ported: {0:?} is neither under carrier nor under not_served")]
+    PortedTo(String),
     #[error("no carrier is served")]
     NoCarrier,
     #[error(transparent)]
@@ -51,6 +63,9 @@ struct File {
     carrier: BTreeMap<String, Entry>,
     #[serde(default)]
     not_served: BTreeMap<String, Known>,
+    /// Phone → name.
+    #[serde(default)]
+    ported: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +74,8 @@ struct Entry {
     channels: Vec<String>,
     prefixes: Vec<String>,
     price_usd: Option<String>,
+    #[serde(default)]
+    simulator: Simulated,
 }
 
 #[derive(Deserialize)]
@@ -89,12 +106,17 @@ impl CarrierTable {
         if file.carrier.is_empty() {
             return Err(CarrierTableError::NoCarrier);
         }
-        let mut rows = Vec::new();
-        let mut routes = Vec::new();
+        let (mut rows, mut routes) = (Vec::new(), Vec::new());
+        let (mut allotments, mut simulated) = (HashMap::new(), HashMap::new());
         for (name, entry) in &file.carrier {
             let route = Arc::new(route(name, entry, &file.price_usd)?);
-            let allotments = entry.prefixes.iter().map(|p| (p.clone(), Allotment::Served(Arc::clone(&route))));
-            rows.extend(allotments);
+            if let Some(share) = entry.simulator.not_a_share() {
+                return Err(CarrierTableError::Share(name.clone(), share));
+            }
+            let allotment = Allotment::Served(Arc::clone(&route));
+            rows.extend(entry.prefixes.iter().map(|prefix| (prefix.clone(), allotment.clone())));
+            allotments.insert(name.as_str(), allotment);
+            simulated.insert(route.carrier.clone(), entry.simulator);
             routes.push(route);
         }
         for (name, known) in &file.not_served {
@@ -102,10 +124,31 @@ impl CarrierTable {
                 return Err(CarrierTableError::Both(name.clone()));
             }
             let carrier = Carrier::new(name).ok_or_else(|| CarrierTableError::Name(name.clone()))?;
-            rows.extend(known.prefixes.iter().map(|p| (p.clone(), Allotment::NotServed(carrier.clone()))));
+            let allotment = Allotment::NotServed(carrier);
+            rows.extend(known.prefixes.iter().map(|prefix| (prefix.clone(), allotment.clone())));
+            allotments.insert(name.as_str(), allotment);
         }
-        Ok(Self { routes, plan: NumberingPlan::new(&rows)? })
+        let ported = ported(&file.ported, &allotments)?;
+        Ok(Self { routes, plan: NumberingPlan::new(&rows)?.with_ported(ported), simulated })
     }
+
+    /// What the simulated link to `carrier` does: `settings`, but for what the table says of this carrier.
+    #[must_use]
+    pub fn simulator(&self, carrier: &Carrier, settings: &SimulatorConfig) -> SimulatorConfig {
+        self.simulated.get(carrier).copied().unwrap_or_default().over(settings)
+    }
+}
+
+fn ported(
+    phones: &BTreeMap<String, String>,
+    allotments: &HashMap<&str, Allotment>,
+) -> Result<HashMap<Phone, Allotment>, CarrierTableError> {
+    let ported = phones.iter().map(|(text, name)| {
+        let phone = Phone::parse(text).map_err(|_| CarrierTableError::PortedPhone(text.clone()))?;
+        let allotment = allotments.get(name.as_str()).ok_or_else(|| CarrierTableError::PortedTo(name.clone()))?;
+        Ok((phone, allotment.clone()))
+    });
+    ported.collect()
 }
 
 fn route(name: &str, entry: &Entry, price_usd: &str) -> Result<Route, CarrierTableError> {
@@ -124,42 +167,4 @@ fn route(name: &str, entry: &Entry, price_usd: &str) -> Result<Route, CarrierTab
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::phone::Phone;
-
-    #[test]
-    fn the_built_in_table_is_that_of_the_contract() {
-        let table = CarrierTable::parse(BUILT_IN).expect("valid");
-        let of = |text: &str| {
-            let route = table.plan.route(Phone::parse(text).expect("valid")).cloned().expect("served");
-            (route.carrier.as_str().to_owned(), route.channels, route.price.to_string())
-        };
-        let both = Channels::from_list(&[Channel::Voice, Channel::Sms]).expect("valid");
-        let price = || "0.022".to_owned();
-        assert_eq!(of("+84981234567"), ("viettel".into(), both, price()));
-        assert_eq!(of("+84911234567"), ("vinaphone".into(), both, price()));
-        assert_eq!(of("+84921234567"), ("vietnamobile".into(), both, price()));
-        assert_eq!(of("+84901234567"), ("mobifone".into(), Channels::only(Channel::Sms), price()));
-        assert_eq!(table.routes.len(), 4);
-    }
-
-    #[test]
-    fn a_wrong_entry_is_named() {
-        let with = |carrier: &str| CarrierTable::parse(&format!("price_usd = \"0.022\"\n{carrier}")).map(drop);
-        let refused = |carrier: &str| with(carrier).expect_err("refused").to_string();
-        assert!(refused("[carrier.a]\nchannels = [\"fax\"]\nprefixes = [\"98\"]").starts_with("carrier.a: channels"));
-        assert!(refused("[carrier.a]\nchannels = []\nprefixes = [\"98\"]").starts_with("carrier.a: channels"));
-        assert!(refused("[carrier.A]\nchannels = [\"sms\"]\nprefixes = [\"98\"]").starts_with("carrier.A: a name"));
-        assert!(refused("[carrier.a]\nchannels = [\"sms\"]\nprefixes = []").contains("prefixes is empty"));
-        assert!(refused("[carrier.a]\nchannels = [\"sms\"]\nprefixes = [\"24\"]").contains("\"24\""));
-        assert!(
-            refused("[carrier.a]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\nprice_usd = \"-1\"")
-                .starts_with("carrier.a: price_usd")
-        );
-        assert!(refused("[carrier.a]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\ncolour = 1").contains("colour"));
-        let both = "[carrier.a]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\n[not_served.a]\nprefixes = [\"97\"]";
-        assert!(refused(both).contains("both"));
-        assert!(refused("[carrier]").contains("no carrier"));
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
 //! Carriers, channels and the numbering plan that leads from a phone to them.
 //!
-//! The plan is data (`config/carriers.toml`); this is the rule that reads it: longest prefix wins, two or three national
-//! digits. It names the carrier to which a prefix was allotted; number portability is a later, better answer.
+//! The plan is data (`config/carriers.toml`); this is the rule that reads it: a number that is known to be ported goes to
+//! its new network, otherwise the longest prefix wins, two or three national digits. A prefix names the carrier to which it
+//! was allotted; nobody outside the operators can look a ported number up, so those that matter are listed.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -154,10 +156,11 @@ pub enum InvalidPlan {
     Twice(String),
 }
 
-/// Prefix → carrier, answered by one array look-up.
+/// Phone → carrier, answered by one array look-up, and one in the list of ported numbers if there is any.
 #[derive(Clone, Debug)]
 pub struct NumberingPlan {
     by_three_digits: Box<[Option<Allotment>]>,
+    ported: HashMap<Phone, Allotment>,
 }
 
 impl NumberingPlan {
@@ -183,17 +186,26 @@ impl NumberingPlan {
                 }
             }
         }
-        Ok(Self { by_three_digits: table.into_iter().map(|e| e.map(|(_, allotment)| allotment)).collect() })
+        let by_three_digits = table.into_iter().map(|e| e.map(|(_, allotment)| allotment)).collect();
+        Ok(Self { by_three_digits, ported: HashMap::new() })
+    }
+
+    /// The plan with numbers that moved to another network than their prefix says.
+    #[must_use]
+    pub fn with_ported(mut self, ported: HashMap<Phone, Allotment>) -> Self {
+        self.ported = ported;
+        self
     }
 
     /// # Errors
     /// [`Unroutable`] if the prefix has no carrier or one that is not configured here.
     pub fn route(&self, phone: Phone) -> Result<&Arc<Route>, Unroutable> {
         let index = usize::try_from(phone.national() / 1_000_000).unwrap_or(usize::MAX);
-        match self.by_three_digits.get(index) {
-            Some(Some(Allotment::Served(route))) => Ok(route),
-            Some(Some(Allotment::NotServed(carrier))) => Err(Unroutable::NotServed(carrier.clone())),
-            _ => Err(Unroutable::Unassigned),
+        let ported = if self.ported.is_empty() { None } else { self.ported.get(&phone) };
+        match ported.or_else(|| self.by_three_digits.get(index)?.as_ref()) {
+            Some(Allotment::Served(route)) => Ok(route),
+            Some(Allotment::NotServed(carrier)) => Err(Unroutable::NotServed(carrier.clone())),
+            None => Err(Unroutable::Unassigned),
         }
     }
 }
@@ -225,6 +237,19 @@ mod tests {
             assert_eq!(plan.route(phone("+84993000000")), Err(Unroutable::NotServed(carrier("gmobile"))));
             assert_eq!(plan.route(phone("+84981234567")), Err(Unroutable::Unassigned));
         }
+    }
+
+    #[test]
+    fn a_ported_number_goes_to_its_new_network_whatever_its_prefix() {
+        let rows = [("98".to_owned(), Allotment::Served(route("viettel", &[Channel::Voice])))];
+        let phone = |text| Phone::parse(text).expect("valid");
+        let moved = |to| HashMap::from([(phone("+84981234567"), to)]);
+        let plan = NumberingPlan::new(&rows).expect("valid");
+        let away = plan.clone().with_ported(moved(Allotment::NotServed(carrier("gmobile"))));
+        assert_eq!(away.route(phone("+84981234567")), Err(Unroutable::NotServed(carrier("gmobile"))));
+        let over = plan.with_ported(moved(Allotment::Served(route("mobifone", &[Channel::Sms]))));
+        assert_eq!(over.route(phone("+84981234567")).map(|r| r.carrier.as_str()), Ok("mobifone"));
+        assert_eq!(over.route(phone("+84981234568")).map(|r| r.carrier.as_str()), Ok("viettel"));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::records::acceptance::WINDOW;
 use crate::store::{Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// Rows that one look at the distance between claims sorts at most, besides those of the time before it.
-const SLICE_ROWS: i64 = 500_000;
-/// A claim and the one before it: the window, and the skew that two ids may have against the clock.
-const LOOK_BACK: std::time::Duration = std::time::Duration::from_secs(60);
+const SLICE_ROWS: i64 = 1_000_000;
+/// How much earlier than a claim's id that of the one before it may be: the window, and the 10 s that either id may be off.
+const LOOK_BACK: std::time::Duration = std::time::Duration::from_secs(50);
 /// Before every id, and after every id.
 const FIRST: [u8; 16] = [0; 16];
 const LAST: [u8; 16] = [0xff; 16];

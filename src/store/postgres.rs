@@ -3,11 +3,13 @@
 //! Every session carries its own time-outs and the plan settings that keep `UPDATE … FROM UNNEST` off hash joins on tables
 //! without statistics. A connection whose transaction did not end is thrown away, never given back.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use futures_util::future::{BoxFuture, try_join3};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
@@ -31,13 +33,23 @@ const SESSION: &str = "-c lock_timeout=1000 -c statement_timeout=2000 \
     -c idle_in_transaction_session_timeout=2000 -c enable_hashjoin=off -c enable_mergejoin=off \
     -c enable_seqscan=off -c jit=off";
 
+/// One snapshot for all statements of a read.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// The same without the limits and the plan settings that are made for batches.
+const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
+    SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
+
+/// The pool and the runtime on which every connection of it lives, whoever asks: an answer of the server must not wait
+/// behind the work of another runtime.
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: Pool,
+    runtime: Handle,
 }
 
 impl Postgres {
-    pub(super) fn new(url: &str, readers: usize) -> Result<Self, StoreError> {
+    pub(super) fn new(url: &str, readers: usize, runtime: Handle) -> Result<Self, StoreError> {
         // The parser's message would repeat the address, and with it a password.
         let mut config: Config =
             url.parse().map_err(|_| StoreError::Internal("store.url is not a valid postgres:// address".into()))?;
@@ -50,14 +62,14 @@ impl Postgres {
             .keepalives_idle(Duration::from_secs(5))
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let second = Some(Duration::from_secs(2));
+        let wait = Some(Duration::from_secs(2));
         let pool = Pool::builder(manager)
             .max_size(readers.max(1) + WRITERS_MAX)
-            .timeouts(Timeouts { wait: second, create: second, recycle: second })
+            .timeouts(Timeouts { wait, create: wait, recycle: wait })
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Internal(error.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, runtime })
     }
 
     pub(super) fn close(&self) {
@@ -66,37 +78,21 @@ impl Postgres {
 
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let run = self.read_in("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work);
-        timeout(PATIENCE, run).await.unwrap_or_else(|_| Err(slow()))
+        let pool = self.pool.clone();
+        let run = async move { timeout(PATIENCE, read(&pool, READ, work)).await.unwrap_or_else(|_| Err(slow())) };
+        self.run(run).await?
     }
 
     pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
     where
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
-            SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
-            SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
-        self.read_in(begin, work).await
-    }
-
-    async fn read_in<T, F>(&self, begin: &str, work: F) -> Result<T, StoreError>
-    where
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
-    {
-        let tx = Tx(Inner::Postgres(PgTx { lease: self.lease().await? }));
-        tx.postgres().run(begin).await?;
-        let outcome = work(&tx).await;
-        tx.postgres().run("ROLLBACK").await?;
-        tx.into_connection().keep();
-        outcome
-    }
-
-    async fn lease(&self) -> Result<Lease, StoreError> {
-        let object = self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Lease(Some(object)))
+        let pool = self.pool.clone();
+        self.run(async move { read(&pool, READ_LONG, work).await }).await?
     }
 
     /// One try of a transaction on `kept` (or a new connection), which is left in `kept` if it is still good.
@@ -104,56 +100,113 @@ impl Postgres {
         &self,
         kept: &mut Option<Connection>,
         batch: Option<BatchId>,
-        work: &Arc<F>,
+        work: Arc<F>,
     ) -> Result<T, CommitError<T>>
     where
-        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        let lease = match kept.take() {
-            Some(Connection(lease)) if !lease.object().is_closed() => lease,
-            _ => self.lease().await?,
+        let (pool, mut connection) = (self.pool.clone(), kept.take());
+        let run = async move {
+            let outcome = commit(&pool, &mut connection, batch, &*work).await;
+            (connection, outcome)
         };
-        let tx = Tx(Inner::Postgres(PgTx { lease }));
-        let postgres = tx.postgres();
-        // Polled in this order, so they go out in one round trip and in the order of the locks.
-        let body = try_join3(postgres.run("BEGIN"), postgres.claim(batch), work(&tx));
-        let outcome = match timeout(PATIENCE, body).await.unwrap_or_else(|_| Err(slow())) {
-            Ok(((), (), outcome)) => outcome,
-            Err(error) => {
-                // A connection that cannot even roll back is dropped with its transaction.
-                if matches!(timeout(PATIENCE, postgres.run("ROLLBACK")).await, Ok(Ok(()))) {
-                    *kept = Some(Connection(tx.into_connection()));
-                }
-                return Err(CommitError::NotCommitted(error));
+        let (connection, outcome) = self.run(run).await?;
+        *kept = connection;
+        outcome
+    }
+
+    /// Runs `work` on the connections' runtime, to its end even if the caller stops waiting.
+    async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.runtime.spawn(work).await.map_err(|ended| {
+            if ended.is_panic() {
+                StoreError::Internal("a transaction panicked".into())
+            } else {
+                StoreError::Unavailable("the connections' runtime has ended".into())
             }
-        };
-        match timeout(PATIENCE, postgres.object().batch_execute("COMMIT")).await {
-            Ok(Ok(())) => {
-                *kept = Some(Connection(tx.into_connection()));
-                Ok(outcome)
-            }
-            Ok(Err(error)) if refused(&error) => Err(CommitError::NotCommitted(translate(&error))),
-            _ => Err(CommitError::Unknown { outcome }),
-        }
+        })
     }
 
     pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
-        let lease = self.lease().await?;
-        for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-            let row = lease
-                .object()
-                .query_one("SELECT current_setting($1)", &[&setting])
-                .await
-                .map_err(|error| translate(&error))?;
-            if row.get::<_, String>(0) == "off" {
-                return Err(StoreError::Internal(format!(
-                    "the Postgres server has {setting} = off: it would lose charges that were acknowledged"
-                )));
-            }
-        }
-        lease.keep();
-        Ok(())
+        let pool = self.pool.clone();
+        self.run(async move { check_durability(&pool).await }).await?
     }
+}
+
+async fn lease(pool: &Pool) -> Result<Lease, StoreError> {
+    let object = pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(Lease(Some(object)))
+}
+
+async fn read<T, F>(pool: &Pool, begin: &str, work: F) -> Result<T, StoreError>
+where
+    F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+{
+    let tx = Tx(Inner::Postgres(PgTx { lease: lease(pool).await? }));
+    tx.postgres().run(begin).await?;
+    let outcome = work(&tx).await;
+    tx.postgres().run("ROLLBACK").await?;
+    tx.into_connection().keep();
+    outcome
+}
+
+async fn commit<T, F>(
+    pool: &Pool,
+    kept: &mut Option<Connection>,
+    batch: Option<BatchId>,
+    work: &F,
+) -> Result<T, CommitError<T>>
+where
+    F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
+{
+    let lease = match kept.take() {
+        Some(Connection(lease)) if !lease.object().is_closed() => lease,
+        _ => lease(pool).await?,
+    };
+    let tx = Tx(Inner::Postgres(PgTx { lease }));
+    let postgres = tx.postgres();
+    // Polled in this order, so they go out in one round trip and in the order of the locks.
+    let body = try_join3(postgres.run("BEGIN"), postgres.claim(batch), work(&tx));
+    let outcome = match timeout(PATIENCE, body).await.unwrap_or_else(|_| Err(slow())) {
+        Ok(((), (), outcome)) => outcome,
+        Err(error) => {
+            // A connection that cannot even roll back is dropped with its transaction.
+            if matches!(timeout(PATIENCE, postgres.run("ROLLBACK")).await, Ok(Ok(()))) {
+                *kept = Some(Connection(tx.into_connection()));
+            }
+            return Err(CommitError::NotCommitted(error));
+        }
+    };
+    match timeout(PATIENCE, postgres.object().batch_execute("COMMIT")).await {
+        Ok(Ok(())) => {
+            *kept = Some(Connection(tx.into_connection()));
+            Ok(outcome)
+        }
+        Ok(Err(error)) if refused(&error) => Err(CommitError::NotCommitted(translate(&error))),
+        _ => Err(CommitError::Unknown { outcome }),
+    }
+}
+
+async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
+    let lease = lease(pool).await?;
+    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+        let row = lease
+            .object()
+            .query_one("SELECT current_setting($1)", &[&setting])
+            .await
+            .map_err(|error| translate(&error))?;
+        if row.get::<_, String>(0) == "off" {
+            return Err(StoreError::Internal(format!(
+                "the Postgres server has {setting} = off: it would lose charges that were acknowledged"
+            )));
+        }
+    }
+    lease.keep();
+    Ok(())
 }
 
 fn slow() -> StoreError {

@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::{CommitError, StoreError};
 use super::row::{Row, Values};
-use super::statement::{Column, Scalar, Statement};
+use super::statement::{CHUNKS, Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
+use crate::clock::wall_now;
 use crate::domain::ids::BatchId;
 
 /// Transactions that may wait for a thread.
@@ -140,7 +141,7 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(translate)?;
     connection.busy_timeout(BUSY_WAIT).map_err(translate)?;
-    connection.set_prepared_statement_cache_capacity(128);
+    connection.set_prepared_statement_cache_capacity(256);
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; \
@@ -207,19 +208,16 @@ impl SqliteTx {
         columns: &[Column<'_>],
         scalars: &[Scalar<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let connection = self.connection();
-        let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(translate)?;
-        let width = prepared.column_count();
         let mut found = Vec::new();
-        bind_scalars(&mut prepared, columns.len(), scalars)?;
-        for row in 0..columns.first().map_or(1, Column::len) {
-            bind_row(&mut prepared, columns, row)?;
+        self.each_chunk(statement, columns, scalars, |prepared| {
+            let width = prepared.column_count();
             let mut rows = prepared.raw_query();
             while let Some(row) = rows.next().map_err(translate)? {
                 let values = (0..width).map(|at| row.get(at)).collect::<Result<_, _>>().map_err(translate)?;
                 found.push(Row(Values::Sqlite(values)));
             }
-        }
+            Ok(())
+        })?;
         Ok(found)
     }
 
@@ -229,51 +227,84 @@ impl SqliteTx {
         columns: &[Column<'_>],
         scalars: &[Scalar<'_>],
     ) -> Result<u64, StoreError> {
-        let connection = self.connection();
-        let mut prepared = connection.prepare_cached(statement.sqlite()).map_err(translate)?;
         let mut changed = 0;
-        bind_scalars(&mut prepared, columns.len(), scalars)?;
-        for row in 0..columns.first().map_or(1, Column::len) {
-            bind_row(&mut prepared, columns, row)?;
+        self.each_chunk(statement, columns, scalars, |prepared| {
             changed += prepared.raw_execute().map_err(translate)? as u64;
-        }
+            Ok(())
+        })?;
         Ok(changed)
+    }
+
+    /// Runs the statement on all rows in the largest pieces that fit; once where it takes no rows.
+    fn each_chunk(
+        &self,
+        statement: &'static Statement,
+        columns: &[Column<'_>],
+        scalars: &[Scalar<'_>],
+        mut run: impl FnMut(&mut rusqlite::CachedStatement<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let connection = self.connection();
+        let (mut row, rows) = (0, columns.first().map_or(1, Column::len));
+        for (chunk, size) in CHUNKS.into_iter().enumerate() {
+            if rows - row < size {
+                continue;
+            }
+            let mut prepared = connection.prepare_cached(statement.sqlite(chunk)).map_err(translate)?;
+            bind_call(&mut prepared, statement, chunk, scalars)?;
+            while rows - row >= size {
+                for offset in 0..size {
+                    bind_row(&mut prepared, columns, row + offset, offset * columns.len())?;
+                }
+                run(&mut prepared)?;
+                row += size;
+            }
+        }
+        assert_eq!(row, rows, "the last chunk is of one row");
+        Ok(())
     }
 }
 
-fn bind_scalars(
-    statement: &mut rusqlite::CachedStatement<'_>,
-    rows: usize,
+/// Binds what is the same for every row: the scalars, and the clock of this call, read under the writer's lock.
+fn bind_call(
+    prepared: &mut rusqlite::CachedStatement<'_>,
+    statement: &'static Statement,
+    chunk: usize,
     scalars: &[Scalar<'_>],
 ) -> Result<(), StoreError> {
-    for (scalar, at) in scalars.iter().zip(rows + 1..) {
+    if statement.reads_clock() {
+        bind(prepared, statement.now_at(chunk), &wall_now().micros())?;
+    }
+    for (scalar, number) in scalars.iter().zip(1..) {
+        let at = statement.scalar_at(chunk, number);
         match *scalar {
-            Scalar::I64(value) => bind(statement, at, &value),
-            Scalar::OptI64(value) => bind(statement, at, &value),
-            Scalar::Text(value) => bind(statement, at, &value),
-            Scalar::OptText(value) => bind(statement, at, &value),
-            Scalar::Bytes(value) => bind(statement, at, &value),
-            Scalar::Id(value) => bind(statement, at, &value),
-            Scalar::OptId(value) => bind(statement, at, &value),
+            Scalar::I64(value) => bind(prepared, at, &value),
+            Scalar::OptI64(value) => bind(prepared, at, &value),
+            Scalar::Text(value) => bind(prepared, at, &value),
+            Scalar::OptText(value) => bind(prepared, at, &value),
+            Scalar::Bytes(value) => bind(prepared, at, &value),
+            Scalar::Id(value) => bind(prepared, at, &value),
+            Scalar::OptId(value) => bind(prepared, at, &value),
         }?;
     }
     Ok(())
 }
 
+/// Binds one row behind the `bound` parameters of the rows before it in its chunk.
 fn bind_row(
-    statement: &mut rusqlite::CachedStatement<'_>,
+    prepared: &mut rusqlite::CachedStatement<'_>,
     columns: &[Column<'_>],
     row: usize,
+    bound: usize,
 ) -> Result<(), StoreError> {
-    for (column, at) in columns.iter().zip(1..) {
+    for (column, at) in columns.iter().zip(bound + 1..) {
         match column {
-            Column::I64(values) => bind(statement, at, &values[row]),
-            Column::OptI64(values) => bind(statement, at, &values[row]),
-            Column::Text(values) => bind(statement, at, &values[row]),
-            Column::OptText(values) => bind(statement, at, &values[row]),
-            Column::Bytes(values) => bind(statement, at, &values[row]),
-            Column::OptBytes(values) => bind(statement, at, &values[row]),
-            Column::Id(values) => bind(statement, at, values[row].as_bytes()),
+            Column::I64(values) => bind(prepared, at, &values[row]),
+            Column::OptI64(values) => bind(prepared, at, &values[row]),
+            Column::Text(values) => bind(prepared, at, &values[row]),
+            Column::OptText(values) => bind(prepared, at, &values[row]),
+            Column::Bytes(values) => bind(prepared, at, &values[row]),
+            Column::OptBytes(values) => bind(prepared, at, &values[row]),
+            Column::Id(values) => bind(prepared, at, values[row].as_bytes()),
         }?;
     }
     Ok(())

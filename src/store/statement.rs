@@ -104,9 +104,13 @@ pub struct Statement {
     rows: &'static [Type],
     scalars: &'static [Type],
     template: &'static str,
-    sqlite: OnceLock<String>,
+    sqlite: [OnceLock<String>; CHUNKS.len()],
     postgres: OnceLock<String>,
 }
+
+/// How many rows one execution takes on SQLite, largest first. Each execution opens tables of its own for `RETURNING` and
+/// a journal of its own, which costs more than the row does; a batch is cut into the largest pieces that fit.
+pub(super) const CHUNKS: [usize; 4] = [128, 32, 8, 1];
 
 impl Statement {
     /// Declares a statement: its name, the types of its row columns (`$1…`) and of the scalars that follow.
@@ -117,7 +121,8 @@ impl Statement {
         scalars: &'static [Type],
         template: &'static str,
     ) -> Self {
-        Self { name, rows, scalars, template, sqlite: OnceLock::new(), postgres: OnceLock::new() }
+        let sqlite = [const { OnceLock::new() }; CHUNKS.len()];
+        Self { name, rows, scalars, template, sqlite, postgres: OnceLock::new() }
     }
 
     #[must_use]
@@ -131,15 +136,39 @@ impl Statement {
         !self.rows.is_empty()
     }
 
-    pub(super) fn sqlite(&self) -> &str {
-        self.sqlite.get_or_init(|| {
-            let columns: Vec<String> = (1..=self.rows.len()).map(|n| format!("${n}")).collect();
-            let text = self
-                .template
-                .replace("{rows}", &format!("SELECT {}", columns.join(", ")))
-                .replace("{now_us}", "(CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000)");
-            drop_locks(&text, |_| String::new(), "").replace('$', "?")
+    /// The text for `CHUNKS[chunk]` rows. The rows' parameters come first, row by row, then the scalars, then the clock.
+    pub(super) fn sqlite(&self, chunk: usize) -> &str {
+        self.sqlite[chunk].get_or_init(|| {
+            let width = self.rows.len();
+            let tuple = |row: usize| {
+                let parameters: Vec<String> = (1..=width).map(|at| format!("?{}", row * width + at)).collect();
+                format!("({})", parameters.join(", "))
+            };
+            let tuples: Vec<String> = (0..CHUNKS[chunk]).map(tuple).collect();
+            let mut text = drop_locks(self.template, |_| String::new(), "");
+            // The longest numbers first: `$1` is the beginning of `$12`.
+            for scalar in (1..=self.scalars.len()).rev() {
+                let parameter = format!("${}", width + scalar);
+                text = text.replace(&parameter, &format!("?{}", self.scalar_at(chunk, scalar)));
+            }
+            text.replace("{rows}", &format!("VALUES {}", tuples.join(", ")))
+                .replace("{now_us}", &format!("?{}", self.now_at(chunk)))
         })
+    }
+
+    /// The position of the scalar of this number, counted from one.
+    pub(super) const fn scalar_at(&self, chunk: usize, scalar: usize) -> usize {
+        self.rows.len() * CHUNKS[chunk] + scalar
+    }
+
+    /// Where SQLite binds the clock: its own date functions cost a microsecond a row and know milliseconds only.
+    pub(super) const fn now_at(&self, chunk: usize) -> usize {
+        self.scalar_at(chunk, self.scalars.len() + 1)
+    }
+
+    /// Whether the statement reads the clock.
+    pub(super) fn reads_clock(&self) -> bool {
+        self.template.contains("{now_us}")
     }
 
     pub(super) fn postgres(&self) -> &str {
@@ -226,10 +255,19 @@ mod tests {
              ORDER BY t.a FOR UPDATE OF t SKIP LOCKED"
         );
         assert_eq!(
-            SAMPLE.sqlite(),
-            "WITH r(a, b) AS (SELECT ?1, ?2) SELECT t.a, ?3, ?4 FROM r JOIN t ON t.a = r.a WHERE t.b > \
-             (CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000) + ?3 ORDER BY t.a  "
+            SAMPLE.sqlite(3),
+            "WITH r(a, b) AS (VALUES (?1, ?2)) SELECT t.a, ?3, ?4 FROM r JOIN t ON t.a = r.a WHERE t.b > \
+             ?5 + ?3 ORDER BY t.a  "
         );
+    }
+
+    #[test]
+    fn a_chunk_numbers_its_rows_before_the_scalars() {
+        let text = SAMPLE.sqlite(2);
+        assert!(text.starts_with("WITH r(a, b) AS (VALUES (?1, ?2), (?3, ?4), "), "{text}");
+        assert!(text.contains("(?15, ?16)) SELECT t.a, ?17, ?18 FROM"), "{text}");
+        assert!(text.contains("t.b > ?19 + ?17"), "{text}");
+        assert_eq!(SAMPLE.now_at(2), 19);
     }
 
     #[test]

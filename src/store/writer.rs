@@ -43,7 +43,7 @@ impl Writer {
         loop {
             let outcome = match &*self.engine {
                 Engine::Sqlite(sqlite) => sqlite.commit(batch, Arc::clone(&work)).await,
-                Engine::Postgres(postgres) => postgres.commit(&mut self.connection, batch, &work).await,
+                Engine::Postgres(postgres) => postgres.commit(&mut self.connection, batch, Arc::clone(&work)).await,
             };
             match outcome {
                 Err(CommitError::NotCommitted(StoreError::Conflict(why))) => {

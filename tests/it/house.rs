@@ -1,16 +1,41 @@
 //! The harness: what every behaviour test stands on.
 //!
 //! [`both_engines!`](crate::both_engines) makes two tests of one: on SQLite and on Postgres, each with a database of its
-//! own that is taken away when the test has passed.
+//! own that is taken away when the test has passed. A [`House`] is one or more whole daemons on such a database; whatever
+//! a test did, it ends by checking what must always hold.
 
 pub mod client;
+pub mod customer;
 pub mod database;
 pub mod ledger;
+pub mod node;
 pub mod proxy;
+pub mod whole;
+pub mod witness;
+
+use std::time::Duration;
 
 use nexo_route::store::Store;
+use tokio::time::Instant;
 
 use database::{Database, Engine};
+pub use whole::House;
+
+/// What has not happened by then never does: debug builds on few and busy cores.
+const PATIENCE: Duration = Duration::from_secs(45);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Looks until `look` finds something, and fails the test if it never does.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it never came to this: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
 
 /// Something that a test is given, fresh, and that is checked and taken away afterwards.
 pub trait Fixture: Sized {
@@ -26,6 +51,22 @@ impl Fixture for Store {
         store.migrate().await.expect("migrates");
         test(store).await;
         database.remove().await.expect("goes");
+    }
+}
+
+/// Only the engine, for a test that builds its own.
+impl Fixture for Engine {
+    async fn lend(engine: Engine, test: impl AsyncFnOnce(Self)) {
+        test(engine).await;
+    }
+}
+
+/// One daemon with the settings of every test.
+impl Fixture for House {
+    async fn lend(engine: Engine, test: impl AsyncFnOnce(Self)) {
+        let house = Self::start(engine).await;
+        test(house.clone()).await;
+        house.finish().await;
     }
 }
 

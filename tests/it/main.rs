@@ -5,10 +5,23 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing; `pub` is how its files see each other")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test says is shown when it fails")]
 
+mod accounts_are_apart;
 mod commands;
+mod cooldown;
+mod deliveries_list;
 mod harness;
 mod house;
+mod idempotency;
+mod ip_allowlist;
+mod key_revoked;
+mod last_cent;
 mod ledger;
+mod lost_database;
+mod no_route;
 mod numbering;
 mod operators;
+mod outcomes;
+mod refund_on_failure;
+mod send_otp;
+mod spend_order;
 mod verification;

@@ -5,17 +5,16 @@
 //! lives as long as the process; the queue behind it may be restarted.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use tokio::time::Instant;
 
 use crate::domain::ids::AccountId;
 
-/// Accounts are counted by hash: two that collide share one half of the queue. A power of two.
-const SHARES: usize = 1_024;
 /// Of what the links could take within `dispatch_within`, the share that is promised: the rest absorbs timers that fire
 /// late and commits that come in lumps.
 const PROMISED_PERCENT: u64 = 90;
@@ -38,8 +37,8 @@ pub(super) struct Lane {
     /// Jobs that leave in a second: the links' rate, or what was last measured where there is none.
     per_second: AtomicU32,
     taken: AtomicU32,
-    shares: Box<[AtomicU32]>,
-    hasher: RandomState,
+    /// The places of every account that has any.
+    by_account: DashMap<AccountId, u32>,
     /// [`OPEN`], [`SHUT`], or the microsecond after `epoch` until which no link takes work.
     closed: AtomicU64,
     epoch: Instant,
@@ -63,8 +62,7 @@ impl Lane {
             per_account_max: capacity.div_ceil(2),
             per_second: AtomicU32::new(rate.unwrap_or(0)),
             taken: AtomicU32::new(0),
-            shares: (0..SHARES).map(|_| AtomicU32::new(0)).collect(),
-            hasher: RandomState::new(),
+            by_account: DashMap::new(),
             closed: AtomicU64::new(OPEN),
             epoch: Instant::now(),
             retry_default,
@@ -74,26 +72,38 @@ impl Lane {
     /// Takes a place for a job of `account`.
     pub(super) fn reserve(self: &Arc<Self>, account: AccountId) -> Result<Slot, NoRouteNow> {
         self.check_open()?;
-        let share = self.share_of(account);
-        let below = |max: u32| move |taken: u32| (taken < max).then(|| taken.saturating_add(1));
-        let counter = &self.shares[share];
-        let (relaxed, max) = (Ordering::Relaxed, self.per_account_max);
-        if let Err(own) = counter.fetch_update(relaxed, relaxed, below(max)) {
-            return Err(self.full(own));
+        let mut own = self.by_account.entry(account).or_insert(0);
+        if *own >= self.per_account_max {
+            return Err(self.full(*own));
         }
-        if let Err(taken) = self.taken.fetch_update(relaxed, relaxed, below(self.capacity)) {
-            counter.fetch_sub(1, relaxed);
+        let below = |taken: u32| (taken < self.capacity).then(|| taken.saturating_add(1));
+        if let Err(taken) = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below) {
+            let unused = *own == 0;
+            drop(own);
+            if unused {
+                self.by_account.remove_if(&account, |_, own| *own == 0);
+            }
             return Err(self.full(taken));
         }
-        Ok(Slot { lane: Arc::clone(self), share })
+        *own += 1;
+        Ok(Slot { lane: Arc::clone(self), account })
     }
 
     /// Takes a place for a job that was charged long ago, full or not: new orders make room for it.
     pub(super) fn occupy(self: &Arc<Self>, account: AccountId) -> Slot {
-        let share = self.share_of(account);
-        self.shares[share].fetch_add(1, Ordering::Relaxed);
+        *self.by_account.entry(account).or_insert(0) += 1;
         self.taken.fetch_add(1, Ordering::Relaxed);
-        Slot { lane: Arc::clone(self), share }
+        Slot { lane: Arc::clone(self), account }
+    }
+
+    fn give_back(&self, account: AccountId) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Entry::Occupied(mut own) = self.by_account.entry(account) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
     }
 
     pub(super) fn taken(&self) -> u32 {
@@ -138,10 +148,6 @@ impl Lane {
         };
         NoRouteNow { retry_after }
     }
-
-    fn share_of(&self, account: AccountId) -> usize {
-        usize::try_from(self.hasher.hash_one(account) % SHARES as u64).unwrap_or(0)
-    }
 }
 
 fn promised(rate: u32, within: Duration) -> u32 {
@@ -154,7 +160,7 @@ fn promised(rate: u32, within: Duration) -> u32 {
 #[must_use = "a slot that is dropped is free again"]
 pub struct Slot {
     lane: Arc<Lane>,
-    share: usize,
+    account: AccountId,
 }
 
 impl fmt::Debug for Slot {
@@ -165,8 +171,7 @@ impl fmt::Debug for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.lane.taken.fetch_sub(1, Ordering::Relaxed);
-        self.lane.shares[self.share].fetch_sub(1, Ordering::Relaxed);
+        self.lane.give_back(self.account);
     }
 }
 
@@ -237,19 +242,18 @@ mod tests {
                                 prop_assert!(alive.len() < capacity);
                                 alive.push((account_number, slot));
                             }
-                            // A collision of hashes may refuse a little early, never late.
-                            Err(_) => prop_assert!(alive.len() >= capacity.div_ceil(2) || own >= capacity.div_ceil(2)),
+                            Err(_) => prop_assert!(alive.len() == capacity || own == capacity.div_ceil(2)),
                         }
                     }
                     1 if !alive.is_empty() => drop(alive.swap_remove(index % alive.len())),
                     _ => {}
                 }
                 prop_assert_eq!(usize::try_from(lane.taken()).expect("small"), alive.len());
-                let shares: u32 = lane.shares.iter().map(|share| share.load(Ordering::Relaxed)).sum();
-                prop_assert_eq!(shares, lane.taken());
+                prop_assert_eq!(lane.by_account.iter().map(|own| *own).sum::<u32>(), lane.taken());
+                prop_assert!(lane.by_account.iter().all(|own| *own > 0));
             }
             alive.clear();
-            prop_assert!(lane.shares.iter().all(|share| share.load(Ordering::Relaxed) == 0));
+            prop_assert!(lane.by_account.is_empty());
         }
     }
 }

@@ -1,0 +1,86 @@
+//! The actors, wired bottom-up: each is born with the handles of those it speaks to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::links::{self, OpaqueWitness};
+use crate::actors::auditor::auditor;
+use crate::actors::cooldown::Cooldown;
+use crate::actors::dispatch::{Beside, Dispatch, Fallback};
+use crate::actors::keys::Keys;
+use crate::actors::supervise::{Budget, Tasks, Tree};
+use crate::actors::sweeper::sweeper;
+use crate::actors::tracking::Tracking;
+use crate::actors::wallet::Wallet;
+use crate::carrier::simulator::Controls;
+use crate::clock::DatabaseClock;
+use crate::config::carriers::CarrierTable;
+use crate::config::{Config, DispatchConfig, millis};
+use crate::store::Store;
+
+/// Failed receipts that may wait for their second channel at once; what does not fit ends.
+const FALLBACKS_MAX: usize = 8_192;
+
+/// What the actors are made of.
+#[derive(Clone, Debug)]
+pub(super) struct Blueprint {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) clock: DatabaseClock,
+    pub(super) carriers: CarrierTable,
+    pub(super) witness: Option<OpaqueWitness>,
+}
+
+/// The tree that has grown, and the handles into it.
+#[derive(Debug)]
+pub(super) struct Actors {
+    pub(super) tree: Tree,
+    pub(super) cooldown: Cooldown,
+    pub(super) wallet: Wallet,
+    pub(super) tracking: Tracking<Fallback>,
+    pub(super) keys: Keys,
+    pub(super) dispatch: Dispatch,
+    pub(super) controls: Vec<(String, Controls)>,
+}
+
+/// From the claim of a window to the settle time (contract §3).
+pub(super) const fn settle_after(config: &DispatchConfig) -> Duration {
+    millis(config.dispatch_within_ms + config.receipt_wait_ms)
+}
+
+impl Actors {
+    /// Starts every actor on the runtime that runs this.
+    pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
+        let Blueprint { config, store, clock, carriers, witness } = blueprint;
+        let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
+        let (tracking, tracking_branch) = Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen);
+        let (cooldown, cooldown_branch) = Cooldown::new();
+        let refund = tracking.clone();
+        let (wallet, wallet_branch) =
+            Wallet::new(&config.wallet, &store, &clock, &tasks, move |end| refund.settle_later(end));
+        let (keys, keys_branch) = Keys::new(&config.keys, &store);
+        let (links, controls) = links::simulated(&carriers, &config.simulator, &tracking, witness.as_ref());
+        let beside = Beside { cooldown: cooldown.clone(), tracking: tracking.clone() };
+        let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
+        let (dispatch, dispatch_branch) =
+            Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
+        let sweeper = sweeper(&config.sweeper, &store, &clock, settle_after(&config.dispatch));
+        // Stopped in the reverse order: what still commits ends last.
+        let branches = vec![
+            tracking_branch,
+            cooldown_branch,
+            wallet_branch,
+            keys_branch,
+            dispatch_branch,
+            sweeper,
+            auditor(&store),
+        ];
+        let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
+        // Without a first list every caller would be told 503; if the database is away just now, they are.
+        let _loaded = keys.reload().await;
+        Ok(Self { tree, cooldown, wallet, tracking, keys, dispatch, controls })
+    }
+}
