@@ -226,3 +226,24 @@ pub async fn fold_deliveries(
     tx.execute(&CARRY_FORWARD, &columns, &[]).await?;
     Ok(ids.len() as u64)
 }
+
+/// Rows for tests of those who walk over them.
+#[cfg(test)]
+pub(crate) mod planted {
+    use super::*;
+
+    static ENDED: Statement = Statement::new(
+        "test.ended_long_ago",
+        &[Type::Id, Type::Id],
+        &[],
+        "WITH r(id, account) AS ({rows}) INSERT INTO deliveries (id, account, phone_key, phone_sealed, carrier, channel, \
+         from_free, from_bonus, from_balance, status, created_us, settle_us, completed_us) \
+         SELECT id, account, 1, x'01', 'viettel', 'sms', 0, 0, 0, 1, 0, 0, 0 FROM r",
+    );
+
+    /// Deliveries that ended, whatever their age.
+    pub(crate) async fn ended(tx: &Tx, account: AccountId, ids: &[DeliveryId]) -> Result<u64, StoreError> {
+        let accounts = Column::ids(ids.iter().map(|_| account.as_bytes()));
+        tx.execute(&ENDED, &[Column::ids(ids.iter().map(DeliveryId::as_bytes)), accounts], &[]).await
+    }
+}

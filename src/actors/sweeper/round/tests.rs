@@ -10,7 +10,6 @@ use crate::records::acceptance::{Order, Verdict, accept};
 use crate::records::accounts::{self, AccountName};
 use crate::records::audit::Actor;
 use crate::records::keys;
-use crate::store::{Column, Statement, Type};
 
 /// A database in a directory that goes with it.
 struct Scratch {
@@ -155,14 +154,6 @@ async fn a_round_without_a_database_changes_nothing_and_the_next_one_goes_on() {
 
 #[tokio::test]
 async fn a_long_gap_and_many_rows_are_walked_in_slices() {
-    static ENDED_LONG_AGO: Statement = Statement::new(
-        "test.ended_long_ago",
-        &[Type::Id, Type::Id],
-        &[],
-        "WITH r(id, account) AS ({rows}) INSERT INTO deliveries (id, account, phone_key, phone_sealed, carrier, channel, \
-         from_free, from_bonus, from_balance, status, created_us, settle_us, completed_us) \
-         SELECT id, account, 1, x'01', 'viettel', 'sms', 0, 0, 0, 1, 0, 0, 0 FROM r",
-    );
     let mut scratch = Scratch::new().await;
     let account = scratch.account().await;
     let now = scratch.store.ping().await.expect("answers");
@@ -171,11 +162,7 @@ async fn a_long_gap_and_many_rows_are_walked_in_slices() {
     let ids: Vec<DeliveryId> = (0..1_000).map(|_| DeliveryId::new(old, rand::random())).collect();
     let writes = scratch.store.write(move |tx| {
         let ids = ids.clone();
-        Box::pin(async move {
-            let accounts = Column::ids(ids.iter().map(|_| account.as_bytes()));
-            let columns = [Column::ids(ids.iter().map(DeliveryId::as_bytes)), accounts];
-            tx.execute(&ENDED_LONG_AGO, &columns, &[]).await
-        })
+        Box::pin(async move { pruning::planted::ended(tx, account, &ids).await })
     });
     assert_eq!(writes.await, Ok(1_000));
     scratch.accept(account, 0..7, Duration::ZERO).await;
