@@ -19,7 +19,8 @@ impl Sender {
             self.parts.store.read(move |tx| Box::pin(async move { idempotency::find(tx, account, &key).await })).await;
         match found {
             Ok(known) => known.map(|known| answer(known, claim)),
-            Err(StoreError::Unavailable(_) | StoreError::Conflict(_)) => {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Conflict(_))) => {
+                tracing::warn!(%error, "an idempotency key cannot be looked up");
                 Some(Answer::first(Err(SendError::Unavailable)))
             }
             Err(StoreError::Internal(error)) => {

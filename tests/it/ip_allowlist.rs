@@ -56,19 +56,17 @@ async fn proxied(engine: Engine) {
     let house = House::with(engine, &[("http.trusted_proxies", "127.0.0.0/8,10.0.0.0/8")]).await;
     let customer = house.customer_from(Purse::full(), &[ELSEWHERE]).await;
     detected(&customer, &customer.order(&phone(1)), "127.0.0.1").await;
-    let mut number = 1;
-    for headers in [
+    for (number, headers) in (1..).zip([
         &[("CF-Connecting-IP", ELSEWHERE)][..],
         &[("Cloudflare-Connecting-IP", ELSEWHERE)],
         &[("X-Forwarded-For", ELSEWHERE)],
         &[("X-Forwarded-For", "198.51.100.1, 203.0.113.5, 10.1.1.1")],
         &[("X-Forwarded-For", "198.51.100.1"), ("CF-Connecting-IP", ELSEWHERE)],
         &[("CF-Connecting-IP", "::ffff:203.0.113.5")],
-    ] {
+    ]) {
         let order =
             headers.iter().fold(customer.order(&phone(number)), |order, (name, value)| order.header(name, value));
         customer.ask(&order).await.expect(202);
-        number += 1;
     }
     // What a client puts to the left of its own address is a forgery.
     let forged = customer.order(&phone(50)).header("X-Forwarded-For", "203.0.113.5, 198.51.100.1");

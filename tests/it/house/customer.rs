@@ -146,8 +146,18 @@ impl Customer {
         volley(requests.into_iter().map(|request| (self.api, request))).await
     }
 
+    /// What a read says. On a machine that stood still for a second the key list is old, and the answer 503: that is
+    /// asked again.
+    pub async fn read(&self, path: &str) -> Value {
+        let answer = until("a read is answered", async || {
+            let answer = self.get(path).await;
+            (answer.status != 503).then_some(answer)
+        });
+        answer.await.expect(200).json()
+    }
+
     pub async fn delivery(&self, id: &str) -> Value {
-        self.get(&format!("/api/v1/deliveries/{id}")).await.expect(200).json()
+        self.read(&format!("/api/v1/deliveries/{id}")).await
     }
 
     /// The delivery, once it has ended.
@@ -160,7 +170,7 @@ impl Customer {
     }
 
     pub async fn purse(&self) -> Purse {
-        let answer = self.get("/api/v1/balance").await.expect(200).json();
+        let answer = self.read("/api/v1/balance").await;
         let of = |name: &str| micros(&answer[name]);
         Purse { free: of("free_credit"), bonus: of("bonus_credit"), cash: of("balance") }
     }
