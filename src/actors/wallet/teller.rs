@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::handover::{Handed, Waiter};
-use super::resolver::{Resolve, Resolver, hand_over};
+use super::resolver::{Decided, Resolve, Resolver, hand_over};
 use super::{Charge, Parts};
 use crate::actors::group_commit::{Answers, Committer, Done, Item, conflict_key};
 use crate::clock::DatabaseClock;
@@ -112,11 +112,11 @@ impl Teller {
         match outcome {
             Ok(accepted) => {
                 self.clock.observe(accepted.now);
-                Outcome::Decided(waiters, accepted)
+                Outcome::Decided(waiters, Decided { accepted, since })
             }
             Err(CommitError::Unknown { outcome }) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "unknown").increment(1);
-                self.resolver.leave(batch, waiters, Some(outcome));
+                self.resolver.leave(batch, waiters, Some(Decided { accepted: outcome, since }));
                 Outcome::Left
             }
             Err(CommitError::NotCommitted(why)) => {
@@ -150,7 +150,7 @@ impl Committer for Teller {
                 continue;
             }
             match self.commit_part(part).await {
-                Outcome::Decided(waiters, accepted) => decided.push((waiters, accepted)),
+                Outcome::Decided(waiters, verdicts) => decided.push((waiters, verdicts)),
                 Outcome::Refused(waiters) => {
                     refused.extend(waiters);
                     rest = REST;
@@ -164,12 +164,12 @@ impl Committer for Teller {
 }
 
 impl Teller {
-    fn answers(&self, decided: Vec<(Vec<Waiter>, Accepted)>, refused: Vec<Waiter>) -> Answers {
+    fn answers(&self, decided: Vec<(Vec<Waiter>, Decided)>, refused: Vec<Waiter>) -> Answers {
         let refund = Arc::clone(&self.resolver.refund);
         Box::new(move || {
-            for (waiters, accepted) in decided {
-                count_verdicts(&accepted.verdicts);
-                hand_over(waiters, accepted, &refund);
+            for (waiters, decided) in decided {
+                count_verdicts(&decided.accepted.verdicts);
+                hand_over(waiters, decided, &refund);
             }
             for waiter in refused {
                 waiter.tell(Charge::Unavailable, &refund);
@@ -198,7 +198,7 @@ fn count_verdicts(verdicts: &[Verdict]) {
 }
 
 enum Outcome {
-    Decided(Vec<Waiter>, Accepted),
+    Decided(Vec<Waiter>, Decided),
     /// Certainly not charged.
     Refused(Vec<Waiter>),
     /// Some order in it cannot be written: which one is found by halves.
