@@ -217,6 +217,7 @@ impl Sender {
         let (verdict, claimed_at) = match self.parts.wallet.charge(order, deadline).await {
             Charge::Decided { verdict, since } => (verdict, since),
             Charge::Unavailable => return Err(SendError::Unavailable.into()),
+            Charge::Internal => return Err(SendError::Internal.into()),
         };
         match verdict {
             Verdict::Charged { balance, .. } => {

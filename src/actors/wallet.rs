@@ -36,6 +36,8 @@ pub enum Charge {
     Decided { verdict: Verdict, since: Instant },
     /// The order is not charged; or it may be, and then it is given back as soon as that is known.
     Unavailable,
+    /// The order is not charged: the database cannot take its rows, which is ours to mend.
+    Internal,
 }
 
 /// The handle. Cheap to clone.

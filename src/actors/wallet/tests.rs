@@ -113,6 +113,7 @@ async fn an_order_that_cannot_be_written_is_alone_in_its_misfortune() {
     for (number, charge) in charges.iter().enumerate() {
         assert_eq!(is_charged(charge), number != 3, "{number}");
     }
+    assert_eq!(charges[3], Charge::Internal, "waiting would not help");
     assert_eq!(house.script.standing(), 7);
 }
 
@@ -182,6 +183,21 @@ async fn a_caller_that_leaves_is_not_charged_or_is_given_back() {
     assert!(tokio::time::timeout(Duration::from_millis(1), house.charge(4)).await.is_ok());
     drop(ready);
     assert_eq!(house.script.with(|rows| rows.charged.get(&DeliveryId::from_bytes([3; 16])).copied()), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_one_half_of_a_batch_loses_nothing_of_the_other() {
+    let house = House::new(99).await;
+    house.script.with(|rows| {
+        rows.poison = Some(DeliveryId::from_bytes([7; 16]));
+        rows.panic_at = Some(DeliveryId::from_bytes([6; 16]));
+    });
+    let charges = join_all((0..8).map(|number| house.charge(number))).await;
+    for (number, charge) in charges.iter().enumerate() {
+        assert_eq!(is_charged(charge), number < 6, "{number}");
+    }
+    assert!(house.tasks.idle(Duration::from_secs(60)).await);
+    assert_eq!(house.script.standing(), 6);
 }
 
 #[tokio::test(start_paused = true)]
