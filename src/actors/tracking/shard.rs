@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::settler::{Ending, Reply, Settler, Work};
-use super::watching::{Failed, Watching};
+use super::watching::{Failed, Needs, Watching};
 use super::{InFlight, Parts, failure_code};
 use crate::actors::group_commit::GroupCommit;
 use crate::actors::supervise::Tasks;
@@ -60,7 +60,7 @@ pub(super) struct State<J> {
     watching: Watching<J>,
     group: GroupCommit<Settler>,
     tasks: Tasks,
-    attempt_needs: Duration,
+    needs: Needs,
     fallbacks: mpsc::Sender<Box<J>>,
     finish: Option<oneshot::Sender<()>>,
     in_flight: Gauge,
@@ -82,7 +82,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
             watching: Watching::default(),
             group: GroupCommit::new(parts.batch_max, move || Settler::new(ledger())),
             tasks: parts.tasks.clone(),
-            attempt_needs: parts.attempt_needs,
+            needs: parts.needs,
             fallbacks: parts.fallbacks.clone(),
             finish: None,
             in_flight: gauge!(names::DELIVERIES_IN_FLIGHT, "shard" => self.number.to_string()),
@@ -151,7 +151,7 @@ impl<J> State<J> {
     /// How a failed receipt ends its delivery; `None` if it does not.
     fn failed(&mut self, receipt: &Receipt, class: FailureClass) -> Option<End> {
         let delivery = receipt.delivery;
-        let verdict = self.watching.failed(delivery, receipt.channel, self.attempt_needs, Instant::now());
+        let verdict = self.watching.failed(delivery, receipt.channel, self.needs, Instant::now());
         match verdict {
             Failed::Stale => {
                 self.count(delivery, "stale");

@@ -91,7 +91,7 @@ impl House {
         let ledger = script.clone();
         let parts = Parts {
             batch_max: 16,
-            attempt_needs: Duration::from_secs(20),
+            needs: Needs { leave: Duration::from_secs(5), attempt: Duration::from_secs(20) },
             ledger: Arc::new(move || Box::new(ledger.clone())),
             tasks: tasks.clone(),
             fallbacks: sender,
