@@ -4,8 +4,9 @@
 //! everything else follows from the rows that it returns. Lock order: windows → deliveries → wallets → inserts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
-use crate::domain::delivery::{End, FailureCode, Status, WindowAfter};
+use crate::domain::delivery::{End, FailureCode, HOLD_MAX, Status, WindowAfter};
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
 use crate::domain::time::duration_micros;
@@ -79,10 +80,12 @@ static WRITE_REFUNDS: Statement = Statement::new(
 
 static FREE_WINDOWS: Statement = Statement::new(
     "windows.free",
-    &[Type::I64, Type::Id, Type::I64],
+    &[Type::I64, Type::Id, Type::I64, Type::I64],
     &[],
-    "WITH r(phone_key, delivery, hold_us) AS ({rows}) \
-     UPDATE cooldown_windows SET until_us = CASE WHEN r.hold_us = 0 THEN 0 ELSE {now_us} + r.hold_us END \
+    "WITH r(phone_key, delivery, hold_us, kept) AS ({rows}) \
+     UPDATE cooldown_windows SET until_us = CASE WHEN r.hold_us = 0 AND r.kept = 0 THEN 0 \
+     WHEN r.kept = 1 AND cooldown_windows.until_us > {now_us} + r.hold_us THEN cooldown_windows.until_us \
+     ELSE {now_us} + r.hold_us END \
      FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
 );
 
@@ -233,21 +236,25 @@ async fn free_windows(
     settlements: &BTreeMap<DeliveryId, &Settlement>,
     ended: &[Ended],
 ) -> Result<(), StoreError> {
-    let hold_us = |delivery: &DeliveryId| match settlements.get(delivery)?.window {
+    let remainder = |remainder: Duration| duration_micros(remainder.min(HOLD_MAX));
+    // How long the phone is held from now, and whether its window may not become shorter.
+    let hold = |delivery: &DeliveryId| match settlements.get(delivery)?.window {
         WindowAfter::Keep => None,
-        WindowAfter::Release => Some(0),
-        WindowAfter::Hold(remainder) => Some(duration_micros(remainder)),
+        WindowAfter::Release => Some((0, 0)),
+        WindowAfter::Hold(left) => Some((remainder(left), 0)),
+        WindowAfter::Extend(left) => Some((remainder(left), 1)),
     };
     let ended: HashSet<DeliveryId> = ended.iter().map(|ended| ended.delivery).collect();
-    let freed: Vec<(i64, DeliveryId, i64)> = windows
+    let freed: Vec<(i64, DeliveryId, (i64, i64))> = windows
         .iter()
         .filter(|(_, delivery)| ended.contains(delivery))
-        .filter_map(|(phone_key, delivery)| hold_us(delivery).map(|hold| (*phone_key, *delivery, hold)))
+        .filter_map(|(phone_key, delivery)| hold(delivery).map(|hold| (*phone_key, *delivery, hold)))
         .collect();
     let columns = [
         Column::I64(freed.iter().map(|(phone_key, ..)| *phone_key).collect()),
         Column::ids(freed.iter().map(|(_, delivery, _)| delivery.as_bytes())),
-        Column::I64(freed.iter().map(|(.., hold_us)| *hold_us).collect()),
+        Column::I64(freed.iter().map(|(.., (hold_us, _))| *hold_us).collect()),
+        Column::I64(freed.iter().map(|(.., (_, kept))| *kept).collect()),
     ];
     tx.execute(&FREE_WINDOWS, &columns, &[]).await.map(drop)
 }

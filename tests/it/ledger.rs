@@ -29,6 +29,7 @@ both_engines! {
     async fn overdue_rows_are_found_once_and_the_watermark_never_passes_a_sent_one(store: Store) { age::overdue_rows(store).await }
     async fn windows_and_keys_are_pruned_a_slice_at_a_time(store: Store) { age::slices(store).await }
     async fn folding_old_deliveries_keeps_the_sums(store: Store) { age::folding(store).await }
+    async fn a_carriers_remainder_holds_a_phone_and_never_frees_one_that_was_called(store: Store) { holds(store).await }
     async fn an_unknown_commit_is_resolved_either_way(store: Store) { unknown(store).await }
 }
 
@@ -201,4 +202,25 @@ async fn unknown(store: Store) {
     // Once it was resolved as absent it can never commit.
     let late = store.writer().commit(Some(never), |_| Box::pin(async { Ok(()) })).await;
     assert!(late.is_err());
+}
+
+async fn holds(store: Store) {
+    fund(&store, account(1), micros(0, 0, 1_000_000)).await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let (short, long) = (Duration::from_secs(5), Duration::from_secs(90));
+    let expected = [
+        (WindowAfter::Hold(short), short),
+        (WindowAfter::Extend(short), Duration::from_secs(30)),
+        (WindowAfter::Extend(long), long),
+        (WindowAfter::Hold(Duration::MAX), day),
+    ];
+    for ((window, held), phone) in expected.into_iter().zip(1..) {
+        let first = order(&store, account(1), phone).await;
+        let ended = failed(first.delivery, window);
+        assert!(matches!(accept_all(&store, vec![first]).await[..], [Verdict::Charged { .. }]));
+        assert_eq!(settle_all(&store, vec![ended]).await, [Settled::Ended]);
+        let verdicts = accept_all(&store, vec![order(&store, account(1), phone).await]).await;
+        let [Verdict::CoolingDown { remaining, .. }] = verdicts[..] else { panic!("{verdicts:?}") };
+        assert!(remaining <= held && remaining + short > held, "{window:?}: {remaining:?}");
+    }
 }
