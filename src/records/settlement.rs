@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use crate::domain::carrier::Channel;
 use crate::domain::delivery::{End, FailureCode, HOLD_MAX, Status, WindowAfter};
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
@@ -18,6 +19,8 @@ use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 pub struct Settlement {
     pub delivery: DeliveryId,
     pub end: End,
+    /// The channel of the attempt that decided the end, if one did: the delivery's from now on.
+    pub channel: Option<Channel>,
     pub window: WindowAfter,
 }
 
@@ -42,11 +45,11 @@ static LOCK_WINDOWS: Statement = Statement::new(
 
 static END: Statement = Statement::new(
     "deliveries.end",
-    &[Type::Id, Type::I64, Type::Text, Type::Text],
+    &[Type::Id, Type::I64, Type::Text, Type::Text, Type::Text],
     &[],
-    "WITH r(id, status, error_code, carrier_status) AS ({rows}) \
+    "WITH r(id, status, error_code, carrier_status, channel) AS ({rows}) \
      UPDATE deliveries SET status = r.status, error_code = r.error_code, carrier_status = r.carrier_status, \
-     completed_us = {now_us} FROM r WHERE deliveries.id = r.id AND deliveries.status = 0 \
+     channel = COALESCE(r.channel, deliveries.channel), completed_us = {now_us} FROM r WHERE deliveries.id = r.id AND deliveries.status = 0 \
      RETURNING deliveries.id, deliveries.account, deliveries.from_free, deliveries.from_bonus, deliveries.from_balance, \
      deliveries.status",
 );
@@ -171,6 +174,7 @@ async fn end(tx: &Tx, settlements: &BTreeMap<DeliveryId, &Settlement>) -> Result
         Column::I64(ends().map(|end| end.status().number()).collect()),
         Column::OptText(ends().map(|end| failure(end).map(FailureCode::as_str)).collect()),
         Column::OptText(ends().map(carrier_status).collect()),
+        Column::OptText(settlements.values().map(|settlement| settlement.channel.map(Channel::as_str)).collect()),
     ];
     let rows = tx.query(&END, &columns, &[]).await?;
     rows.iter().map(ended).collect()

@@ -172,15 +172,17 @@ async fn keys(store: Store) {
     let known = find().await.expect("known");
     assert_eq!((known.delivery, known.answer), (id, None));
     assert_eq!(known.balance_after, MicroUsd::from_micros(78_000));
-    let record = AnswerRecord { account: account(1), key: "order-42".into(), answer: FirstAnswer::Sent };
-    store
-        .write(move |tx| {
-            let records = [record.clone()];
-            Box::pin(async move { idempotency::record_answers(tx, &records).await })
-        })
-        .await
-        .expect("records");
-    assert_eq!(find().await.expect("known").answer, Some(FirstAnswer::Sent));
+    for (delivery, expected) in [(DeliveryId::from_bytes([9; 16]), None), (id, Some(FirstAnswer::Sent))] {
+        let record = AnswerRecord { account: account(1), delivery, key: "order-42".into(), answer: FirstAnswer::Sent };
+        store
+            .write(move |tx| {
+                let records = [record.clone()];
+                Box::pin(async move { idempotency::record_answers(tx, &records).await })
+            })
+            .await
+            .expect("records");
+        assert_eq!(find().await.expect("known").answer, expected, "only of the order that holds the key");
+    }
     let pruned = store
         .write(|tx| Box::pin(async move { idempotency::prune(tx, &Place::FIRST, 10, Duration::ZERO).await }))
         .await;

@@ -42,7 +42,9 @@ pub(super) enum Why {
 impl Ender {
     /// Settles the delivery of `job` and then answers its caller. The job's place and its code are free at once.
     pub(super) fn end(&self, job: Job, why: Why) {
-        let Job { delivery, phone_key, answer, window_kept, .. } = job;
+        let Job { delivery, phone_key, answer, window_kept, channels, .. } = job;
+        // What could not leave ended on the channel before, if there was one.
+        let channel = (!matches!(why, Why::TooLate)).then(|| channels.first());
         let unless_called = if window_kept { WindowAfter::Keep } else { WindowAfter::Release };
         let (code, carrier_status, window, told) = match why {
             Why::TooLate => (FailureCode::NoRoute, None, unless_called, DispatchAnswer::Refused),
@@ -58,7 +60,7 @@ impl Ender {
             return;
         }
         let settled =
-            self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, window });
+            self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, channel, window });
         let neighbours = Arc::clone(&self.neighbours);
         self.tasks.spawn(async move {
             let told = match settled.await {

@@ -144,7 +144,10 @@ impl<J> State<J> {
         };
         // Dropping the reply tells the link to keep the receipt. What the settle clock knows stays known.
         if self.group.waiting() < RECEIPTS_WAITING_MAX {
-            self.end(Settlement { delivery, end, window: WindowAfter::Keep }, Reply::Link(reply));
+            self.end(
+                Settlement { delivery, end, channel: Some(receipt.channel), window: WindowAfter::Keep },
+                Reply::Link(reply),
+            );
         }
     }
 
@@ -170,9 +173,9 @@ impl<J> State<J> {
     }
 
     fn tick(&mut self) {
-        for (delivery, life) in self.watching.overdue(Instant::now()) {
+        for (delivery, channel, life) in self.watching.overdue(Instant::now()) {
             let end = End::Failed { code: FailureCode::Timeout, carrier_status: None };
-            let settlement = Settlement { delivery, end, window: WindowAfter::Keep };
+            let settlement = Settlement { delivery, end, channel, window: WindowAfter::Keep };
             self.group.push(Work::End(Ending { settlement, life: Some(life), reply: Reply::Nobody }));
         }
         self.in_flight.set(f64::from(u32::try_from(self.watching.len()).unwrap_or(u32::MAX)));

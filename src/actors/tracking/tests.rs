@@ -128,7 +128,7 @@ fn id(number: u8) -> DeliveryId {
 
 fn refused(number: u8) -> Settlement {
     let end = End::Failed { code: FailureCode::NoRoute, carrier_status: None };
-    Settlement { delivery: id(number), end, window: WindowAfter::Release }
+    Settlement { delivery: id(number), end, channel: None, window: WindowAfter::Release }
 }
 
 fn code(end: Option<End>) -> Option<FailureCode> {
@@ -224,6 +224,7 @@ async fn answers_travel_with_the_ends() {
     let house = House::new().await;
     let record = |key: &str| AnswerRecord {
         account: AccountId::from_bytes([1; 16]),
+        delivery: id(1),
         key: key.into(),
         answer: FirstAnswer::Sent,
     };

@@ -103,13 +103,13 @@ impl<J> Watching<J> {
         Failed::FallsBack(job)
     }
 
-    /// Takes out what no receipt came for.
-    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(DeliveryId, Life)> {
+    /// Takes out what no receipt came for, and the channel that it was awaited on.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(DeliveryId, Option<Channel>, Life)> {
         if self.next_due.is_none_or(|due| due + SLACK > now) {
             return Vec::new();
         }
         let overdue = self.by_delivery.extract_if(|_, watched| watched.settle_by + SLACK <= now);
-        let overdue = overdue.map(|(delivery, watched)| (delivery, watched.life)).collect();
+        let overdue = overdue.map(|(delivery, watched)| (delivery, watched.awaited, watched.life)).collect();
         self.next_due = self.by_delivery.values().map(|watched| watched.settle_by).min();
         if self.by_delivery.len() < self.by_delivery.capacity() / 4 {
             self.by_delivery.shrink_to(self.by_delivery.len() * 2);
@@ -176,7 +176,7 @@ mod tests {
         }
         let mut due = |secs| {
             let overdue = watching.overdue(now + Duration::from_secs(secs) + SLACK);
-            overdue.into_iter().map(|(delivery, _)| delivery.as_bytes()[0]).collect::<Vec<_>>()
+            overdue.into_iter().map(|(delivery, ..)| delivery.as_bytes()[0]).collect::<Vec<_>>()
         };
         assert_eq!(due(9), [0; 0]);
         assert_eq!(due(10), [2]);
