@@ -3,7 +3,7 @@
 //! Receipts, refusals and time-outs all come here. A delivery ends once: the update matches only rows still `sent`, and
 //! everything else follows from the rows that it returns. Lock order: windows → deliveries → wallets → inserts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::domain::carrier::Channel;
@@ -92,6 +92,14 @@ static FREE_WINDOWS: Statement = Statement::new(
      FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
 );
 
+static READ_ENDS: Statement = Statement::new(
+    "deliveries.read_ends",
+    &[Type::Id],
+    &[],
+    "WITH r(id) AS ({rows}) SELECT d.id, d.status, d.error_code, d.carrier_status \
+     FROM r JOIN deliveries d ON d.id = r.id WHERE d.status <> 0",
+);
+
 static OVERDUE: Statement = Statement::new(
     "deliveries.overdue",
     &[],
@@ -133,6 +141,27 @@ pub async fn settle(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<Settled>,
     let mut changed: HashMap<DeliveryId, Settled> = ended.iter().map(|e| (e.delivery, Settled::Ended)).collect();
     // Only the first settlement of a delivery has ended it.
     Ok(settlements.iter().map(|s| changed.remove(&s.delivery).unwrap_or(Settled::Unchanged)).collect())
+}
+
+/// Which of `settlements`, in their order, the database holds as the end of their delivery: for an end whose commit was of
+/// unknown outcome, and that is no longer there to be made.
+///
+/// # Errors
+/// [`StoreError`] if the database is out of reach.
+pub async fn hold(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<bool>, StoreError> {
+    let ids: BTreeSet<DeliveryId> = settlements.iter().map(|settlement| settlement.delivery).collect();
+    let rows = tx.query(&READ_ENDS, &[Column::ids(ids.iter().map(DeliveryId::as_bytes))], &[]).await?;
+    let mut ends = HashMap::new();
+    for row in &rows {
+        ends.insert(DeliveryId::from_bytes(row.id(0)?), (row.i64(1)?, row.opt_text(2)?, row.opt_text(3)?));
+    }
+    let holds = |Settlement { delivery, end, .. }: &Settlement| {
+        ends.get(delivery).is_some_and(|(status, code, word)| {
+            (*status, code.as_deref(), word.as_deref())
+                == (end.status().number(), failure(end).map(FailureCode::as_str), carrier_status(end))
+        })
+    };
+    Ok(settlements.iter().map(holds).collect())
 }
 
 /// The deliveries in `(after, until]` that are still `sent` past their settle time, at most `limit`, locked for this

@@ -74,6 +74,12 @@ impl Ledger for Script {
         });
         Box::pin(async move { outcome.map(|settled| settled.expect("a scripted panic")) })
     }
+
+    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
+        let ours = |settlement: &Settlement| self.ended(settlement.delivery).as_ref() == Some(&settlement.end);
+        let held = batch.settlements.iter().map(ours).collect();
+        Box::pin(async move { Ok(held) })
+    }
 }
 
 struct House {
@@ -206,6 +212,14 @@ async fn an_unknown_commit_is_repeated_and_reported_once() {
     assert_eq!(house.tracking.settle(refused(2)).await, Ok(Settled::Ended));
     assert_eq!(code(house.script.ended(id(2))), Some(FailureCode::NoRoute));
     assert_eq!(house.script.with(|rows| rows.transactions), 4);
+    // The commit did not happen, and another node's receipt ended the delivery before it was repeated.
+    house.script.with(|rows| rows.faults.push_back(Fault::LostBeforeCommit));
+    let (settled, ()) = tokio::join!(house.tracking.settle(refused(3)), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let end = End::Delivered { carrier_status: CarrierStatus::clean("word") };
+        house.script.with(|rows| rows.ended.insert(id(3), end));
+    });
+    assert_eq!(settled, Ok(Settled::Unchanged), "that end is not ours to report");
 }
 
 #[tokio::test(start_paused = true)]
