@@ -175,6 +175,7 @@ impl App {
             keys: actors.keys.clone(),
             deliveries: Deliveries::new(self.store.clone(), Arc::clone(&self.keyring)),
             store: self.store.clone(),
+            engine: self.engine.handle().clone(),
         }
     }
 }

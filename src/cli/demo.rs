@@ -135,13 +135,22 @@ curl -X POST http://{api}/api/v1/send-otp \\
 
 Other commands work on the same data while it runs:
 
-  nexo-route verify --config {config}
+  {program} verify --config {config}
 
 Ctrl-C stops it.
 ",
+        program = program(),
         config = config.display()
     );
     Answer::new(&introduction, text)
+}
+
+/// How this program is called from where the demo was started.
+fn program() -> String {
+    let path = std::env::current_exe().ok();
+    let here = std::env::current_dir().unwrap_or_default();
+    let name = path.as_deref().map(|path| path.strip_prefix(here).unwrap_or(path));
+    name.map_or_else(|| "nexo-route".to_owned(), |name| name.display().to_string())
 }
 
 #[cfg(test)]

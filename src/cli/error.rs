@@ -74,7 +74,7 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(why) => Self::Usage(why),
-            StartError::Unavailable(why) => Self::Unavailable(why),
+            StartError::Unavailable(_) => Self::Unavailable(error.to_string()),
             StartError::Port(why) => Self::Refused(why),
             StartError::Internal(why) => Self::Internal(why),
         }

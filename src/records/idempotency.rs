@@ -12,7 +12,8 @@ use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::MicroUsd;
 use crate::domain::time::{Timestamp, duration_micros};
 use crate::records::acceptance::{IdempotencyClaim, Order, buckets};
-use crate::store::{Column, Scalar, Statement, StoreError, Tx, Type};
+use crate::records::pruning::Step;
+use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// How long a key is kept (contract §6).
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -108,12 +109,26 @@ static FIND: Statement = Statement::new(
      WHERE k.account = $1 AND k.key = $2 AND k.created_us >= {now_us} - $3",
 );
 
-static PRUNE: Statement = Statement::new(
-    "idempotency_keys.prune",
+static NEXT_SLICE: Statement = Statement::new(
+    "idempotency_keys.next_slice",
     &[],
-    &[Type::I64, Type::I64],
-    "DELETE FROM idempotency_keys WHERE (account, key) IN \
-     (SELECT account, key FROM idempotency_keys WHERE created_us < {now_us} - $1 LIMIT $2)",
+    &[Type::Id, Type::Text, Type::I64],
+    "SELECT account, key FROM idempotency_keys WHERE (account, key) >= ($1, $2) ORDER BY account, key LIMIT 1 OFFSET $3",
+);
+
+static OLD: Statement = Statement::new(
+    "idempotency_keys.old",
+    &[],
+    &[Type::Id, Type::Text, Type::Id, Type::Text, Type::I64],
+    "SELECT account, key FROM idempotency_keys WHERE (account, key) >= ($1, $2) AND (account, key) < ($3, $4) \
+     AND created_us < {now_us} - $5 ORDER BY account, key {for_update} {skip_locked}",
+);
+
+static DROP: Statement = Statement::new(
+    "idempotency_keys.drop",
+    &[Type::Id, Type::Text],
+    &[],
+    "WITH r(account, key) AS ({rows}) DELETE FROM idempotency_keys WHERE (account, key) IN (SELECT account, key FROM r)",
 );
 
 /// Claims the keys of `orders` and returns the deliveries whose key was already there.
@@ -196,10 +211,37 @@ pub async fn find(tx: &Tx, account: AccountId, key: &str) -> Result<Option<Known
     }))
 }
 
-/// Drops at most `limit` keys past their day and says how many went.
+/// A place among the keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    account: [u8; 16],
+    key: String,
+}
+
+impl Place {
+    /// Before every key.
+    pub const FIRST: Self = Self { account: [0; 16], key: String::new() };
+}
+
+/// Looks at the next `rows` keys from `from` on, and drops those that were claimed longer than `kept` ago.
 ///
 /// # Errors
-/// [`StoreError`]; they stay then.
-pub async fn prune(tx: &Tx, kept: Duration, limit: i64) -> Result<u64, StoreError> {
-    tx.execute(&PRUNE, &[], &[Scalar::I64(duration_micros(kept)), Scalar::I64(limit)]).await
+/// [`StoreError`].
+pub async fn prune(tx: &Tx, from: &Place, rows: i64, kept: Duration) -> Result<Step<Place>, StoreError> {
+    let begin = [Scalar::Id(from.account), Scalar::Text(&from.key)];
+    let next = tx.query(&NEXT_SLICE, &[], &[begin[0], begin[1], Scalar::I64(rows.max(1))]).await?;
+    let place = |row: &Row| Ok::<_, StoreError>(Place { account: row.id(0)?, key: row.text(1)? });
+    let next = next.first().map(place).transpose()?;
+    let end = next
+        .as_ref()
+        .map_or([Scalar::Id([0xff; 16]), Scalar::Text("")], |next| [Scalar::Id(next.account), Scalar::Text(&next.key)]);
+    let scalars = [begin[0], begin[1], end[0], end[1], Scalar::I64(duration_micros(kept))];
+    let old = tx.query(&OLD, &[], &scalars).await?;
+    let old: Vec<Place> = old.iter().map(place).collect::<Result<_, _>>()?;
+    let columns = [
+        Column::ids(old.iter().map(|place| &place.account)),
+        Column::Text(old.iter().map(|place| place.key.as_str()).collect()),
+    ];
+    let dropped = tx.execute(&DROP, &columns, &[]).await?;
+    Ok(Step { dropped, next })
 }

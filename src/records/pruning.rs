@@ -2,6 +2,9 @@
 //!
 //! Old deliveries are folded: what their charges and refunds sum to becomes part of the account's one carried-forward
 //! movement, in the transaction that deletes them, so that the ledger's sums stay what they were.
+//!
+//! No statement here reads more rows than its caller allows, however large the tables are and however long nobody looked:
+//! each walks a primary key in slices.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,6 +34,13 @@ static FIRST_SENT: Statement = Statement::new(
     "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 ORDER BY id LIMIT 1",
 );
 
+static SLICE_END: Statement = Statement::new(
+    "deliveries.slice_end",
+    &[],
+    &[Type::Id, Type::Id, Type::I64],
+    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 ORDER BY id LIMIT 1 OFFSET $3",
+);
+
 static PRUNE_BATCHES: Statement = Statement::new(
     "batches.prune",
     &[],
@@ -38,22 +48,42 @@ static PRUNE_BATCHES: Statement = Statement::new(
     "DELETE FROM batches WHERE id IN (SELECT id FROM batches WHERE id < $1 ORDER BY id LIMIT $2)",
 );
 
-static PRUNE_WINDOWS: Statement = Statement::new(
-    "windows.prune",
+static NEXT_WINDOW: Statement = Statement::new(
+    "windows.next_slice",
     &[],
     &[Type::I64, Type::I64],
-    "DELETE FROM cooldown_windows WHERE phone_key IN \
-     (SELECT phone_key FROM cooldown_windows WHERE until_us < {now_us} - $1 LIMIT $2 {for_update} {skip_locked}) \
-     AND until_us < {now_us} - $1",
+    "SELECT phone_key FROM cooldown_windows WHERE phone_key >= $1 ORDER BY phone_key LIMIT 1 OFFSET $2",
 );
+
+static OLD_WINDOWS: Statement = Statement::new(
+    "windows.old",
+    &[],
+    &[Type::I64, Type::I64, Type::I64],
+    "SELECT phone_key FROM cooldown_windows WHERE phone_key >= $1 AND phone_key <= $2 AND until_us < {now_us} - $3 \
+     ORDER BY phone_key {for_update} {skip_locked}",
+);
+
+static DROP_WINDOWS: Statement = Statement::new(
+    "windows.drop",
+    &[Type::I64],
+    &[],
+    "WITH r(phone_key) AS ({rows}) DELETE FROM cooldown_windows WHERE phone_key IN (SELECT phone_key FROM r)",
+);
+
+// One node folds at a time. What was folded is not walked over again: its index entries stay until a vacuum.
+static LOCK_FOLDED: Statement =
+    Statement::new("sweeper.folded", &[], &[], "SELECT folded FROM sweeper WHERE one = 1 {for_update}");
+
+static SET_FOLDED: Statement =
+    Statement::new("sweeper.set_folded", &[], &[Type::Id], "UPDATE sweeper SET folded = $1 WHERE one = 1");
 
 static OLD_DELIVERIES: Statement = Statement::new(
     "deliveries.old",
     &[],
-    &[Type::Id, Type::I64],
+    &[Type::Id, Type::Id, Type::I64],
     "SELECT id, account, from_free, from_bonus, from_balance FROM deliveries \
-     WHERE id < $1 AND id <= (SELECT watermark FROM sweeper WHERE one = 1) AND status <> 0 \
-     ORDER BY id LIMIT $2 {for_update} {skip_locked}",
+     WHERE id > $1 AND id < $2 AND id <= (SELECT watermark FROM sweeper WHERE one = 1) AND status <> 0 \
+     ORDER BY id LIMIT $3",
 );
 
 static DROP_DELIVERIES: Statement = Statement::new(
@@ -95,7 +125,18 @@ pub async fn watermark(tx: &Tx) -> Result<DeliveryId, StoreError> {
     row.id(0).map(DeliveryId::from_bytes)
 }
 
-/// Moves the watermark forward to `to`, unless a delivery before it is still `sent`; says whether it moved.
+/// The end of the next slice of `rows` deliveries (at least one) after `after`; `until` if fewer are left before it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn slice_end(tx: &Tx, after: DeliveryId, until: DeliveryId, rows: i64) -> Result<DeliveryId, StoreError> {
+    let scalars = [Scalar::Id(*after.as_bytes()), Scalar::Id(*until.as_bytes()), Scalar::I64(rows.max(1) - 1)];
+    let end = tx.query(&SLICE_END, &[], &scalars).await?;
+    end.first().map_or(Ok(until), |row| row.id(0).map(DeliveryId::from_bytes))
+}
+
+/// Moves the watermark forward to `to`, unless a delivery before it is still `sent`; says whether it moved. It reads what
+/// lies between: go by slices.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -122,12 +163,26 @@ pub async fn prune_batches(tx: &Tx, before: DeliveryId, limit: i64) -> Result<u6
     tx.execute(&PRUNE_BATCHES, &[], &[Scalar::Id(*before.as_bytes()), Scalar::I64(limit)]).await
 }
 
-/// Drops at most `limit` windows that ended longer than `ago` ago and says how many went.
+/// One step of a walk over a table: how many rows went, and where the next step begins; `None` at the end of the table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step<Key> {
+    pub dropped: u64,
+    pub next: Option<Key>,
+}
+
+/// Looks at the next `rows` windows from phone key `from` on, and drops those that ended longer than `ago` ago.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune_windows(tx: &Tx, ago: Duration, limit: i64) -> Result<u64, StoreError> {
-    tx.execute(&PRUNE_WINDOWS, &[], &[Scalar::I64(duration_micros(ago)), Scalar::I64(limit)]).await
+pub async fn prune_windows(tx: &Tx, from: i64, rows: i64, ago: Duration) -> Result<Step<i64>, StoreError> {
+    let next = tx.query(&NEXT_WINDOW, &[], &[Scalar::I64(from), Scalar::I64(rows.max(1))]).await?;
+    let next = next.first().map(|row| row.i64(0)).transpose()?;
+    let last = next.map_or(i64::MAX, |next| next.saturating_sub(1));
+    let scalars = [Scalar::I64(from), Scalar::I64(last), Scalar::I64(duration_micros(ago))];
+    let old = tx.query(&OLD_WINDOWS, &[], &scalars).await?;
+    let old: Vec<i64> = old.iter().map(|row| row.i64(0)).collect::<Result<_, _>>()?;
+    let dropped = tx.execute(&DROP_WINDOWS, &[Column::I64(old)], &[]).await?;
+    Ok(Step { dropped, next })
 }
 
 /// Folds at most `limit` ended deliveries made before `before` into their accounts' carried-forward movements and says how
@@ -141,8 +196,13 @@ pub async fn fold_deliveries(
     limit: i64,
     fresh_id: &(dyn Fn() -> MovementId + Sync),
 ) -> Result<u64, StoreError> {
-    let old = tx.query(&OLD_DELIVERIES, &[], &[Scalar::Id(*before.as_bytes()), Scalar::I64(limit)]).await?;
+    let folded = tx.query(&LOCK_FOLDED, &[], &[]).await?;
+    let folded = folded.first().ok_or_else(|| StoreError::Internal("the sweeper has no row".into()))?.id(0)?;
+    let range = [Scalar::Id(folded), Scalar::Id(*before.as_bytes()), Scalar::I64(limit)];
+    let old = tx.query(&OLD_DELIVERIES, &[], &range).await?;
     let ids: Vec<[u8; 16]> = old.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?;
+    let Some(last) = ids.last() else { return Ok(0) };
+    tx.execute(&SET_FOLDED, &[], &[Scalar::Id(*last)]).await?;
     let overflow = || StoreError::Internal("a carried-forward sum overflows".into());
     let mut sums: BTreeMap<AccountId, Buckets> = BTreeMap::new();
     for row in &old {
@@ -165,4 +225,25 @@ pub async fn fold_deliveries(
     ];
     tx.execute(&CARRY_FORWARD, &columns, &[]).await?;
     Ok(ids.len() as u64)
+}
+
+/// Rows for tests of those who walk over them.
+#[cfg(test)]
+pub(crate) mod planted {
+    use super::*;
+
+    static ENDED: Statement = Statement::new(
+        "test.ended_long_ago",
+        &[Type::Id, Type::Id],
+        &[],
+        "WITH r(id, account) AS ({rows}) INSERT INTO deliveries (id, account, phone_key, phone_sealed, carrier, channel, \
+         from_free, from_bonus, from_balance, status, created_us, settle_us, completed_us) \
+         SELECT id, account, 1, x'01', 'viettel', 'sms', 0, 0, 0, 1, 0, 0, 0 FROM r",
+    );
+
+    /// Deliveries that ended, whatever their age.
+    pub(crate) async fn ended(tx: &Tx, account: AccountId, ids: &[DeliveryId]) -> Result<u64, StoreError> {
+        let accounts = Column::ids(ids.iter().map(|_| account.as_bytes()));
+        tx.execute(&ENDED, &[Column::ids(ids.iter().map(DeliveryId::as_bytes)), accounts], &[]).await
+    }
 }

@@ -94,6 +94,13 @@ static OVERDUE: Statement = Statement::new(
      ORDER BY id LIMIT $3 {for_update} {skip_locked}",
 );
 
+static FIRST_OVERDUE: Statement = Statement::new(
+    "deliveries.first_overdue",
+    &[],
+    &[Type::Id, Type::Id],
+    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= {now_us} ORDER BY id LIMIT 1",
+);
+
 /// One delivery that this transaction ended.
 struct Ended {
     delivery: DeliveryId,
@@ -131,6 +138,16 @@ pub async fn overdue(tx: &Tx, after: DeliveryId, until: DeliveryId, limit: i64) 
     let scalars = [Scalar::Id(*after.as_bytes()), Scalar::Id(*until.as_bytes()), Scalar::I64(limit)];
     let rows = tx.query(&OVERDUE, &[], &scalars).await?;
     rows.iter().map(|row| row.id(0).map(DeliveryId::from_bytes)).collect()
+}
+
+/// The oldest delivery in `(after, until]` that is still `sent` past its settle time: a look that locks nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn first_overdue(tx: &Tx, after: DeliveryId, until: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+    let scalars = [Scalar::Id(*after.as_bytes()), Scalar::Id(*until.as_bytes())];
+    let rows = tx.query(&FIRST_OVERDUE, &[], &scalars).await?;
+    rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()
 }
 
 /// Locks the windows that may be freed and are owned by their delivery.

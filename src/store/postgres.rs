@@ -3,6 +3,8 @@
 //! Every session carries its own time-outs and the plan settings that keep `UPDATE … FROM UNNEST` off hash joins on tables
 //! without statistics. A connection whose transaction did not end is thrown away, never given back.
 
+mod failure;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +14,10 @@ use futures_util::future::{BoxFuture, try_join3};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls};
 
+use self::failure::{no_connection, refused, slow, translate};
 use super::error::{CommitError, StoreError};
 use super::row::{Row, Values};
 use super::statement::{Column, Scalar, Statement};
@@ -138,7 +140,7 @@ impl Postgres {
 }
 
 async fn lease(pool: &Pool) -> Result<Lease, StoreError> {
-    let object = pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let object = pool.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))?;
     Ok(Lease(Some(object)))
 }
 
@@ -207,10 +209,6 @@ async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
     }
     lease.keep();
     Ok(())
-}
-
-fn slow() -> StoreError {
-    StoreError::Unavailable("the database did not answer in time".into())
 }
 
 /// A connection that a writer keeps between transactions.
@@ -352,27 +350,4 @@ fn parameters<'p>(
         }
     });
     columns.chain(scalars).collect()
-}
-
-/// Whether the server answered COMMIT with a plain error: the transaction is then rolled back. A FATAL answer (the
-/// server goes down) may have crossed a commit that was already made.
-fn refused(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|db| db.severity() == "ERROR")
-}
-
-/// Errors by what a caller does about them. A server's message names tables and constraints; its DETAIL, which holds
-/// values of rows, is left out.
-fn translate(error: &tokio_postgres::Error) -> StoreError {
-    let Some(db) = error.as_db_error() else {
-        return StoreError::Unavailable(error.to_string());
-    };
-    let text = format!("{} ({})", db.message(), db.code().code());
-    let class = &db.code().code()[..2];
-    match *db.code() {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::LOCK_NOT_AVAILABLE => {
-            StoreError::Conflict(text)
-        }
-        _ if matches!(class, "08" | "25" | "53" | "57" | "58") => StoreError::Unavailable(text),
-        _ => StoreError::Internal(text),
-    }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::both_engines;
 use crate::house::Fixture;
 use crate::house::client::Request;
-use crate::house::database::{Database, Engine};
+use crate::house::database::{Database, Engine, cluster};
 
 /// A folder with a configuration file over a fresh database, and the commands that work on it.
 struct Desk {
@@ -71,6 +71,25 @@ fn text(value: &Value, field: &str) -> String {
 both_engines! {
     async fn an_operator_opens_an_account_and_closes_it(desk: Desk) { a_life(&desk) }
     async fn what_cannot_be_is_refused_with_its_code(desk: Desk) { refusals(&desk) }
+}
+
+#[tokio::test]
+async fn a_database_out_of_reach_is_named_and_its_password_is_not() {
+    Desk::lend(Engine::Postgres, async |desk: Desk| {
+        let config = std::fs::read_to_string(&desk.config).expect("reads");
+        desk.ask("secrets create");
+        let server = cluster().expect("a cluster").rsplit_once('@').expect("a user").1;
+        for (url, why) in [
+            ("postgres://me:hunter2@127.0.0.1:1/x".to_owned(), "refused"),
+            (format!("postgres://throwaway:hunter2@{server}"), "password authentication failed"),
+        ] {
+            desk.write(&config.replacen("url = ", &format!("url = {url:?} # "), 1));
+            let said = desk.refused("serve --port 0", 75);
+            assert!(said.contains("store.url") && said.contains(why), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    })
+    .await;
 }
 
 fn a_life(desk: &Desk) {

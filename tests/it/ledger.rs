@@ -13,7 +13,8 @@ use nexo_route::domain::money::{Buckets, MicroUsd};
 use nexo_route::domain::posting;
 use nexo_route::domain::time::Timestamp;
 use nexo_route::records::acceptance::{IdempotencyClaim, Order, Verdict};
-use nexo_route::records::idempotency::{self, AnswerRecord, FirstAnswer};
+use nexo_route::records::idempotency::{self, AnswerRecord, FirstAnswer, Place};
+use nexo_route::records::pruning::Step;
 use nexo_route::records::settlement::{Settled, Settlement};
 use nexo_route::store::Store;
 use rand::rngs::SmallRng;
@@ -26,6 +27,7 @@ both_engines! {
     async fn batches_of_any_mixture_end_as_the_model_says(store: Store) { model(store).await }
     async fn an_idempotency_key_is_charged_once_and_answered_again(store: Store) { keys(store).await }
     async fn overdue_rows_are_found_once_and_the_watermark_never_passes_a_sent_one(store: Store) { age::overdue_rows(store).await }
+    async fn windows_and_keys_are_pruned_a_slice_at_a_time(store: Store) { age::slices(store).await }
     async fn folding_old_deliveries_keeps_the_sums(store: Store) { age::folding(store).await }
     async fn an_unknown_commit_is_resolved_either_way(store: Store) { unknown(store).await }
 }
@@ -178,8 +180,10 @@ async fn keys(store: Store) {
         .await
         .expect("records");
     assert_eq!(find().await.expect("known").answer, Some(FirstAnswer::Sent));
-    let pruned = store.write(|tx| Box::pin(async move { idempotency::prune(tx, Duration::ZERO, 10).await })).await;
-    assert_eq!(pruned, Ok(1));
+    let pruned = store
+        .write(|tx| Box::pin(async move { idempotency::prune(tx, &Place::FIRST, 10, Duration::ZERO).await }))
+        .await;
+    assert_eq!(pruned, Ok(Step { dropped: 1, next: None }));
     assert_eq!(find().await, None);
 }
 

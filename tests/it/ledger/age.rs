@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use nexo_route::domain::delivery::WindowAfter;
 use nexo_route::domain::ids::{DeliveryId, MovementId};
-use nexo_route::records::acceptance::Order;
-use nexo_route::records::pruning;
+use nexo_route::records::acceptance::{IdempotencyClaim, Order};
+use nexo_route::records::idempotency::{self, Place};
+use nexo_route::records::pruning::{self, Step};
 use nexo_route::records::settlement::{Settlement, overdue, settle};
 use nexo_route::store::Store;
 
@@ -86,4 +87,55 @@ pub(super) async fn folding(store: Store) {
     assert_eq!(three(&store, &LEDGER, account(1)).await, before, "the sums stay what they were");
     let left = store.read(|tx| Box::pin(async move { tx.query(&ROWS, &[], &[]).await })).await.expect("reads");
     assert_eq!(left[0].i64(0), Ok(0));
+}
+
+/// Every window and key has a place in the order of its table; each step looks at two of them.
+pub(super) async fn slices(store: Store) {
+    fund(&store, account(1), micros(0, 0, 1_000_000)).await;
+    fund(&store, account(2), micros(0, 0, 1_000_000)).await;
+    let mut ids = Vec::new();
+    for phone in 1..=5 {
+        let claim = IdempotencyClaim { key: format!("order-{phone}"), body_mac: [7; 32] };
+        let account = account(if phone < 4 { 1 } else { 2 });
+        let order = Order { idempotency: Some(claim), ..order(&store, account, phone).await };
+        ids.push(order.delivery);
+        accept_all(&store, vec![order]).await;
+    }
+    let by_phone = ids.clone();
+    ids.sort_unstable();
+    let end_of = async |after: DeliveryId, rows: i64| {
+        let until = DeliveryId::from_bytes([0xff; 16]);
+        store.read(move |tx| Box::pin(pruning::slice_end(tx, after, until, rows))).await.expect("reads")
+    };
+    assert_eq!(end_of(DeliveryId::from_bytes([0; 16]), 2).await, ids[1]);
+    assert_eq!(end_of(ids[1], 3).await, ids[4]);
+    assert_eq!(end_of(ids[1], 4).await, DeliveryId::from_bytes([0xff; 16]));
+
+    // Two windows are free since long ago, the others run.
+    let released = [by_phone[0], by_phone[4]].map(|id| failed(id, WindowAfter::Release));
+    settle_all(&store, released.to_vec()).await;
+    let prune = async |from: i64| {
+        let step = store.write(move |tx| Box::pin(pruning::prune_windows(tx, from, 2, Duration::ZERO)));
+        step.await.expect("prunes")
+    };
+    assert_eq!(prune(i64::MIN).await, Step { dropped: 1, next: Some(3) });
+    assert_eq!(prune(3).await, Step { dropped: 0, next: Some(5) });
+    assert_eq!(prune(5).await, Step { dropped: 1, next: None });
+    assert_eq!(prune(i64::MIN).await, Step { dropped: 0, next: Some(4) });
+
+    let prune = async |from: Place, kept: Duration| {
+        let work = store.write(move |tx| {
+            let from = from.clone();
+            Box::pin(async move { idempotency::prune(tx, &from, 2, kept).await })
+        });
+        work.await.expect("prunes")
+    };
+    let day = Duration::from_secs(24 * 60 * 60);
+    let first = prune(Place::FIRST, day).await;
+    assert_eq!(first.dropped, 0, "they are young");
+    let second = prune(first.next.expect("three are left"), Duration::ZERO).await;
+    assert_eq!(second.dropped, 2);
+    let third = prune(second.next.expect("one is left"), Duration::ZERO).await;
+    assert_eq!(third, Step { dropped: 1, next: None });
+    assert_eq!(prune(Place::FIRST, Duration::ZERO).await, Step { dropped: 2, next: None });
 }

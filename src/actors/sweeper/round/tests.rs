@@ -1,6 +1,7 @@
 //! Rounds against an embedded database; the patience is taken away instead of waited for.
 
 use super::*;
+use crate::actors::sweeper::housekeeping::fold;
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::ids::AccountId;
 use crate::domain::money::MicroUsd;
@@ -34,7 +35,7 @@ impl Scratch {
         let config =
             SweeperConfig { every_ms: 1_000, batch_max: 3, keep_idempotency_hours: 24, keep_deliveries_days: 0 };
         let mut rounds = Rounds::new(&config, &store, &clock, Duration::ZERO);
-        (rounds.sweep_after, rounds.watermark_after) = (Duration::ZERO, Duration::ZERO);
+        (rounds.margin, rounds.watermark_margin) = (Duration::ZERO, Duration::ZERO);
         Self { store, rounds, directory }
     }
 
@@ -149,4 +150,58 @@ async fn a_round_without_a_database_changes_nothing_and_the_next_one_goes_on() {
     scratch.rounds.store = store;
     scratch.rounds.run().await.expect("a round");
     assert_eq!(scratch.spendable(account).await, Some(MicroUsd::from_micros(5_000_000)));
+}
+
+#[tokio::test]
+async fn a_long_gap_and_many_rows_are_walked_in_slices() {
+    let mut scratch = Scratch::new().await;
+    let account = scratch.account().await;
+    let now = scratch.store.ping().await.expect("answers");
+    // Two months ago somebody sent a thousand; then nobody looked until now.
+    let old = now.minus(Duration::from_secs(60 * 24 * 60 * 60));
+    let ids: Vec<DeliveryId> = (0..1_000).map(|_| DeliveryId::new(old, rand::random())).collect();
+    let writes = scratch.store.write(move |tx| {
+        let ids = ids.clone();
+        Box::pin(async move { pruning::planted::ended(tx, account, &ids).await })
+    });
+    assert_eq!(writes.await, Ok(1_000));
+    scratch.accept(account, 0..7, Duration::ZERO).await;
+    scratch.a_moment_later().await;
+
+    scratch.rounds.slice_rows = 100;
+    let until = DeliveryId::floor(scratch.store.ping().await.expect("answers"));
+    let mut after = scratch.watermark().await;
+    let mut slices = 0;
+    while after < until {
+        after = scratch.rounds.sweep_slice(after, until).await.expect("a slice");
+        slices += 1;
+    }
+    assert_eq!(slices, 10 + 3, "ten of the old, then the overdue in batches of three; the months between cost nothing");
+    assert_eq!(scratch.spendable(account).await, Some(MicroUsd::from_micros(5_000_000)));
+
+    assert_eq!(scratch.rounds.run().await, Ok(true));
+    assert!(scratch.watermark().await >= until, "the watermark came all the way");
+}
+
+#[tokio::test]
+async fn a_node_that_starts_ends_what_is_overdue_at_once_and_later_leaves_the_living_their_time() {
+    let mut scratch = Scratch::new().await;
+    scratch.rounds.margin = MARGIN;
+    let account = scratch.account().await;
+    scratch.accept(account, 0..2, Duration::ZERO).await;
+    scratch.a_moment_later().await;
+    scratch.rounds.run().await.expect("a round");
+    assert_eq!(scratch.spendable(account).await, Some(MicroUsd::from_micros(5_000_000)));
+
+    scratch.accept(account, 10..12, Duration::ZERO).await;
+    scratch.a_moment_later().await;
+    scratch.rounds.run().await.expect("a round");
+    assert_eq!(scratch.spendable(account).await, Some(MicroUsd::from_micros(5_000_000 - 2 * 22_000)));
+    scratch.rounds.margin = Duration::ZERO;
+    scratch.rounds.run().await.expect("a round");
+    assert_eq!(
+        scratch.spendable(account).await,
+        Some(MicroUsd::from_micros(5_000_000)),
+        "the walk had not passed them"
+    );
 }

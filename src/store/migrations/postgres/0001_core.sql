@@ -51,7 +51,7 @@ CREATE TABLE audit (
     detail text NOT NULL
 );
 
-CREATE TABLE sweeper (one bigint PRIMARY KEY CHECK (one = 1), watermark uuid NOT NULL);
-INSERT INTO sweeper VALUES (1, '00000000-0000-0000-0000-000000000000');
+CREATE TABLE sweeper (one bigint PRIMARY KEY CHECK (one = 1), watermark uuid NOT NULL, folded uuid NOT NULL);
+INSERT INTO sweeper VALUES (1, '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000');
 
 CREATE TABLE keyring (purpose text NOT NULL, key_id bigint NOT NULL, fingerprint bytea NOT NULL, PRIMARY KEY (purpose, key_id));

@@ -53,8 +53,8 @@ CREATE TABLE audit (
     detail TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE sweeper (one INTEGER PRIMARY KEY CHECK (one = 1), watermark BLOB NOT NULL) STRICT;
-INSERT INTO sweeper VALUES (1, zeroblob(16));
+CREATE TABLE sweeper (one INTEGER PRIMARY KEY CHECK (one = 1), watermark BLOB NOT NULL, folded BLOB NOT NULL) STRICT;
+INSERT INTO sweeper VALUES (1, zeroblob(16), zeroblob(16));
 
 CREATE TABLE keyring (purpose TEXT NOT NULL, key_id INTEGER NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (purpose, key_id))
 STRICT, WITHOUT ROWID;

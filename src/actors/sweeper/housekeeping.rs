@@ -1,0 +1,130 @@
+//! Housekeeping: drops and folds what is old, a bounded number of rows at a time.
+//!
+//! It owns a place in each table that has no order of age, and walks it round and round; what it forgets by a restart is
+//! walked again. A table that has nothing old costs a look at its keys.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::Instant;
+
+use crate::config::SweeperConfig;
+use crate::domain::ids::{DeliveryId, MovementId};
+use crate::domain::time::Timestamp;
+use crate::records::idempotency::{self, Place};
+use crate::records::pruning;
+use crate::store::{Store, StoreError, Tx};
+use crate::telemetry::names;
+
+const EVERY: Duration = Duration::from_secs(60);
+/// The share of a round that it may take when much is old.
+const BUDGET: Duration = Duration::from_millis(250);
+/// Keys and windows that one transaction looks at.
+const SLICE_ROWS: i64 = 2_000;
+/// An unknown commit is resolved in seconds, or its node is gone.
+const KEEP_BATCHES: Duration = Duration::from_secs(60 * 60);
+/// Windows are read for their remainder a while after their end; then they are of no use.
+const KEEP_WINDOWS: Duration = Duration::from_secs(10 * 60);
+
+pub(super) struct Housekeeping {
+    store: Store,
+    batch_max: i64,
+    keep_idempotency: Duration,
+    keep_deliveries: Duration,
+    /// Chores that are done for this time.
+    done: usize,
+    keys_from: Place,
+    windows_from: i64,
+    due: Instant,
+}
+
+/// What a step of a chore did.
+struct Done {
+    dropped: u64,
+    /// Whether nothing is left for this time.
+    all: bool,
+}
+
+const TABLES: [&str; 4] = ["batches", "deliveries", "cooldown_windows", "idempotency_keys"];
+
+impl Housekeeping {
+    pub(super) fn new(config: &SweeperConfig, store: &Store) -> Self {
+        Self {
+            store: store.clone(),
+            batch_max: i64::try_from(config.batch_max).unwrap_or(i64::MAX),
+            keep_idempotency: Duration::from_secs(config.keep_idempotency_hours.saturating_mul(60 * 60)),
+            keep_deliveries: Duration::from_secs(config.keep_deliveries_days.saturating_mul(24 * 60 * 60)),
+            done: 0,
+            keys_from: Place::FIRST,
+            windows_from: i64::MIN,
+            due: Instant::now(),
+        }
+    }
+
+    /// Does the chores that are due, one table after the other, within its budget; the next call goes on from there.
+    pub(super) async fn run(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let since = Instant::now();
+        if since < self.due {
+            return Ok(());
+        }
+        while let Some(table) = TABLES.get(self.done) {
+            let Done { dropped, all } = match self.done {
+                0 => self.batches(now).await?,
+                1 => self.deliveries(now).await?,
+                2 => self.windows().await?,
+                _ => self.keys().await?,
+            };
+            counter!(names::PRUNED, "table" => *table).increment(dropped);
+            self.done += usize::from(all);
+            if since.elapsed() > BUDGET {
+                return Ok(());
+            }
+        }
+        self.done = 0;
+        self.due = Instant::now() + EVERY;
+        Ok(())
+    }
+
+    async fn batches(&self, now: Timestamp) -> Result<Done, StoreError> {
+        let (old, limit) = (DeliveryId::floor(now.minus(KEEP_BATCHES)), self.batch_max);
+        let dropped = self.store.write(move |tx| Box::pin(pruning::prune_batches(tx, old, limit))).await?;
+        Ok(self.limited(dropped))
+    }
+
+    async fn deliveries(&self, now: Timestamp) -> Result<Done, StoreError> {
+        let (old, limit) = (DeliveryId::floor(now.minus(self.keep_deliveries)), self.batch_max);
+        let dropped = self.store.write(move |tx| Box::pin(fold(tx, old, limit, now))).await?;
+        Ok(self.limited(dropped))
+    }
+
+    fn limited(&self, dropped: u64) -> Done {
+        Done { dropped, all: i64::try_from(dropped).unwrap_or(i64::MAX) < self.batch_max }
+    }
+
+    async fn windows(&mut self) -> Result<Done, StoreError> {
+        let from = self.windows_from;
+        let step =
+            self.store.write(move |tx| Box::pin(pruning::prune_windows(tx, from, SLICE_ROWS, KEEP_WINDOWS))).await?;
+        let all = step.next.is_none();
+        self.windows_from = step.next.unwrap_or(i64::MIN);
+        Ok(Done { dropped: step.dropped, all })
+    }
+
+    async fn keys(&mut self) -> Result<Done, StoreError> {
+        let (from, kept) = (self.keys_from.clone(), self.keep_idempotency);
+        let step = self
+            .store
+            .write(move |tx| {
+                let from = from.clone();
+                Box::pin(async move { idempotency::prune(tx, &from, SLICE_ROWS, kept).await })
+            })
+            .await?;
+        let all = step.next.is_none();
+        self.keys_from = step.next.unwrap_or(Place::FIRST);
+        Ok(Done { dropped: step.dropped, all })
+    }
+}
+
+pub(super) async fn fold(tx: &Tx, before: DeliveryId, limit: i64, now: Timestamp) -> Result<u64, StoreError> {
+    pruning::fold_deliveries(tx, before, limit, &|| MovementId::new(now, rand::random())).await
+}
