@@ -1,11 +1,12 @@
 //! Floor 2: one SQL, two engines.
 //!
 //! [`Store`] opens a database and runs transactions; [`Tx`] executes [`Statement`]s, each written once for both engines.
-//! SQLite is the embedded default (one writer thread, a few readers, WAL, `synchronous=FULL`); Postgres serves production
+//! SQLite is the embedded default (one writer thread, some readers, WAL, `synchronous=FULL`); Postgres serves production
 //! and more than one node. Nothing here knows the product's tables except the migrations and `batches`, by which an
 //! unknown commit is resolved.
 
 mod error;
+mod gate;
 mod migrations;
 mod postgres;
 mod row;
@@ -22,6 +23,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 pub use error::{CommitError, StoreError};
+use gate::{Gate, Pass};
 pub use row::Row;
 pub use statement::{Column, Scalar, Statement, Type};
 pub use tx::Tx;
@@ -37,12 +39,33 @@ const TRIES_MAX: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Store {
     engine: Arc<Engine>,
+    gates: Arc<Gates>,
+}
+
+/// The gates before reads that customers ask for. Orders have their own: whoever lists deliveries in a loop must not hold up
+/// the look-up of an idempotency key.
+#[derive(Debug)]
+struct Gates {
+    orders: Gate,
+    customers: Gate,
 }
 
 #[derive(Debug)]
 enum Engine {
     Sqlite(sqlite::Sqlite),
     Postgres(postgres::Postgres),
+}
+
+/// Who asks for a read: each has connections of its own, which the others cannot take.
+#[derive(Debug)]
+#[allow(dead_code, reason = "a pass is held for its drop")]
+enum Reader {
+    /// The daemon itself, and commands.
+    House,
+    /// An order, for its idempotency key.
+    Order(Pass),
+    /// A customer who looks something up.
+    Customer(Pass),
 }
 
 /// Which engine a store runs on.
@@ -53,7 +76,7 @@ pub enum EngineKind {
 }
 
 impl Store {
-    /// Opens `sqlite:PATH` (made if it is missing) or `postgres://…` with `readers` connections for plain reads.
+    /// Opens `sqlite:PATH` (made if it is missing) or `postgres://…` with `readers` connections for customers' reads.
     ///
     /// # Errors
     /// [`StoreError::Internal`] for an address of neither kind, [`StoreError::Unavailable`] if the file cannot be
@@ -74,7 +97,9 @@ impl Store {
         } else {
             return Err(StoreError::Internal("store.url is neither sqlite:PATH nor postgres://…".into()));
         };
-        Ok(Self { engine: Arc::new(engine) })
+        let seats = readers.max(1);
+        let gates = Gates { orders: Gate::new(seats), customers: Gate::new(seats) };
+        Ok(Self { engine: Arc::new(engine), gates: Arc::new(gates) })
     }
 
     #[must_use]
@@ -85,7 +110,7 @@ impl Store {
         }
     }
 
-    /// Runs `work` in one read-only transaction that sees one snapshot.
+    /// Runs `work` in one read-only transaction that sees one snapshot: for the daemon itself, and for commands.
     ///
     /// # Errors
     /// What `work` returns, or [`StoreError::Unavailable`].
@@ -94,13 +119,46 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
+        self.read_as(Reader::House, work).await
+    }
+
+    /// Runs `work` like [`Store::read`] for a customer who looks something up: after other customers, and on connections
+    /// that nothing else needs.
+    ///
+    /// # Errors
+    /// What `work` returns, or [`StoreError::Unavailable`], also for too many such reads at once.
+    pub async fn read_for_customer<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.read_as(Reader::Customer(self.gates.customers.enter().await?), work).await
+    }
+
+    /// Runs `work` like [`Store::read_for_customer`] for an order, after other orders only.
+    ///
+    /// # Errors
+    /// As [`Store::read_for_customer`].
+    pub async fn read_for_order<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.read_as(Reader::Order(self.gates.orders.enter().await?), work).await
+    }
+
+    async fn read_as<T, F>(&self, reader: Reader, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
         match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(work).await,
-            Engine::Postgres(postgres) => postgres.read(work).await,
+            Engine::Sqlite(sqlite) => sqlite.read(reader, work).await,
+            Engine::Postgres(postgres) => postgres.read(reader, work).await,
         }
     }
 
-    /// Runs `work` like [`Store::read`], without the time limit of a request: for `verify`.
+    /// Runs `work` like [`Store::read`], without the time limit of a request and beside all other reads: for `verify`.
     ///
     /// # Errors
     /// What `work` returns, or [`StoreError::Unavailable`].
@@ -110,7 +168,7 @@ impl Store {
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Sqlite(sqlite) => sqlite.read(Reader::House, work).await,
             Engine::Postgres(postgres) => postgres.read_long(work).await,
         }
     }
