@@ -158,7 +158,8 @@ impl Store {
         }
     }
 
-    /// Runs `work` like [`Store::read`], without the time limit of a request and beside all other reads: for `verify`.
+    /// Runs `work` like [`Store::read`], without the time limit of a request and on a connection of its own: for `verify`.
+    /// Dropped, it ends the work.
     ///
     /// # Errors
     /// What `work` returns, or [`StoreError::Unavailable`].
@@ -168,9 +169,28 @@ impl Store {
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(Reader::House, work).await,
-            Engine::Postgres(postgres) => postgres.read_long(work).await,
+            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
+            Engine::Postgres(postgres) => postgres.read_long(None, work).await,
         }
+    }
+
+    /// Runs `work` like [`Store::read_long`], for `limit` at most: then it is called off, in the database too.
+    ///
+    /// # Errors
+    /// What `work` returns, or [`StoreError::Unavailable`], also for the limit.
+    pub async fn read_within<T, F>(&self, limit: Duration, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let read = async {
+            match &*self.engine {
+                Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
+                Engine::Postgres(postgres) => postgres.read_long(Some(limit), work).await,
+            }
+        };
+        let called_off = || StoreError::Unavailable("a read took too long and was called off".into());
+        tokio::time::timeout(limit, read).await.unwrap_or_else(|_| Err(called_off()))
     }
 
     /// Runs `work` in one transaction and commits it; runs it again after a deadlock or a serialization failure.
@@ -280,4 +300,33 @@ impl Store {
 async fn pause_before_retry(attempt: u32) {
     let jitter = rand::random_range(2..=10_u64);
     tokio::time::sleep(Duration::from_millis(jitter.saturating_mul(u64::from(attempt)))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static ENDLESS: Statement = Statement::new(
+        "test.endless",
+        &[],
+        &[],
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n",
+    );
+
+    #[tokio::test]
+    async fn a_read_past_its_limit_ends_in_the_database_too() {
+        let dir = std::env::temp_dir().join(format!("nexo-within-{}", std::process::id()));
+        let store = Store::open(&format!("sqlite:{}/t.db", dir.display()), 1).await.expect("opens");
+        let (working, mut ended) = tokio::sync::mpsc::channel::<()>(1);
+        let read = store.read_within(Duration::from_millis(50), move |tx| {
+            Box::pin(async move {
+                let _held_by_the_work = working;
+                tx.query(&ENDLESS, &[], &[]).await
+            })
+        });
+        assert!(matches!(read.await, Err(StoreError::Unavailable(_))));
+        assert_eq!(ended.recv().await, None, "the thread has given it up");
+        assert!(store.ping().await.is_ok());
+        std::fs::remove_dir_all(dir).expect("removes");
+    }
 }

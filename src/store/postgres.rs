@@ -12,10 +12,12 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use futures_util::future::{BoxFuture, try_join3};
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls};
+use tokio_util::task::AbortOnDropHandle;
 
 use self::failure::{no_connection, refused, slow, translate};
 use super::Reader;
@@ -40,9 +42,11 @@ const SESSION: &str = "-c lock_timeout=1000 -c statement_timeout=2000 \
 /// One snapshot for all statements of a read.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The same without the limits and the plan settings that are made for batches.
-const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
     SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
+/// The longest a read may be limited to: the server takes milliseconds, and zero for no limit.
+const LIMIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The pools and the runtime on which every connection of them lives, whoever asks: an answer of the server must not wait
 /// behind the work of another runtime.
@@ -94,13 +98,18 @@ impl Postgres {
         self.run(run).await?
     }
 
-    pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    /// A read with the limits of a request lifted; with a `limit`, the server ends each statement after it. Dropped, it
+    /// gives its connection up.
+    pub(super) async fn read_long<T, F>(&self, limit: Option<Duration>, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         let pool = self.pool.clone();
-        self.run(async move { read(&pool, READ_LONG, work).await }).await?
+        let limit_ms = limit.map_or(0, |limit| limit.min(LIMIT_MAX).as_millis().max(1));
+        let begin = format!("{READ_LONG}; SET LOCAL statement_timeout = {limit_ms}");
+        let task = AbortOnDropHandle::new(self.runtime.spawn(async move { read(&pool, &begin, work).await }));
+        task.await.map_err(|ended| failed(&ended))?
     }
 
     /// One try of a transaction on `kept` (or a new connection), which is left in `kept` if it is still good.
@@ -130,18 +139,20 @@ impl Postgres {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.runtime.spawn(work).await.map_err(|ended| {
-            if ended.is_panic() {
-                StoreError::Internal("a transaction panicked".into())
-            } else {
-                StoreError::Unavailable("the connections' runtime has ended".into())
-            }
-        })
+        self.runtime.spawn(work).await.map_err(|ended| failed(&ended))
     }
 
     pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
         let pool = self.pool.clone();
         self.run(async move { check_durability(&pool).await }).await?
+    }
+}
+
+fn failed(ended: &JoinError) -> StoreError {
+    if ended.is_panic() {
+        StoreError::Internal("a transaction panicked".into())
+    } else {
+        StoreError::Unavailable("the connections' runtime has ended".into())
     }
 }
 

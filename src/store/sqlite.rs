@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::Reader;
 use super::error::{CommitError, StoreError};
@@ -27,6 +28,8 @@ use crate::domain::ids::BatchId;
 const QUEUE_MAX: usize = 1_024;
 /// How long a transaction waits for another process (a command) to finish its own.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
+/// Steps of the engine's machine between two looks whether a long read is still wanted: a fraction of a millisecond.
+const PROGRESS_EVERY: i32 = 10_000;
 
 type Job = Box<dyn FnOnce(&Tx) + Send>;
 
@@ -76,6 +79,25 @@ impl Sqlite {
         })
         .await
         .unwrap_or_else(|| Err(gone()))
+    }
+
+    /// A read on a thread and a connection of its own, which end with it. Dropped, it ends at its next progress report.
+    pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let mut connection = connect(&self.path, true)?;
+        let called_off = CancellationToken::new();
+        let seen = called_off.clone();
+        connection.progress_handler(PROGRESS_EVERY, Some(move || seen.is_cancelled())).map_err(translate)?;
+        let thread = spawn("sqlite-long", [connection])?;
+        let _called_off_when_dropped = called_off.drop_guard();
+        let job = on_thread(&thread, move |tx| {
+            tx.sqlite().run("BEGIN")?;
+            poll_once(work(tx))
+        });
+        job.await.unwrap_or_else(|| Err(gone()))
     }
 
     pub(super) async fn commit<T, F>(&self, batch: Option<BatchId>, work: Arc<F>) -> Result<T, CommitError<T>>
