@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::runtime::Handle;
+
 use crate::actors::dispatch::Dispatch;
 use crate::actors::keys::{Keys, KeysError};
 use crate::domain::api_key::KeyHash;
@@ -15,7 +17,7 @@ use crate::http::backend::{Backend, Identity, KeyRefused};
 use crate::http::ops::{Health, Readiness};
 use crate::records::accounts;
 use crate::records::deliveries::{Deliveries, Delivery, ListError, Listing, Page};
-use crate::send::{Answer, Caller, SendRequest, Sender};
+use crate::send::{Answer, Caller, SendError, SendRequest, Sender};
 use crate::store::{Store, StoreError};
 
 /// Every handle that the API calls.
@@ -25,6 +27,7 @@ pub(super) struct House {
     pub(super) keys: Keys,
     pub(super) deliveries: Deliveries,
     pub(super) store: Store,
+    pub(super) engine: Handle,
 }
 
 impl Backend for House {
@@ -47,8 +50,12 @@ impl Backend for House {
         self.sender.route(phone)
     }
 
+    /// Runs in the engine room: on the way through the actors no thread but that one is woken, and a caller that goes away
+    /// takes nothing with it.
     async fn send(&self, caller: Caller, request: SendRequest) -> Answer {
-        self.sender.send(caller, request).await
+        let sender = self.sender.clone();
+        let sent = self.engine.spawn(async move { sender.send(caller, request).await }).await;
+        sent.unwrap_or_else(|_panicked_or_stopped| Answer::first(Err(SendError::Internal)))
     }
 
     async fn delivery(&self, account: AccountId, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {

@@ -6,8 +6,9 @@
 
 use std::fmt;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -16,8 +17,12 @@ use crate::domain::ids::DeliveryId;
 use crate::domain::metadata::Metadata;
 use crate::domain::phone::Phone;
 
-const PHONE: &[u8; 8] = b"phone\0\0\0";
-const METADATA: &[u8; 8] = b"metadata";
+/// What a sealed value is; part of its nonce.
+#[derive(Clone, Copy)]
+enum Kind {
+    Phone = 1,
+    Metadata = 2,
+}
 
 /// The keyed 64-bit name of a phone: the key of its window and of look-ups by phone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,26 +71,45 @@ impl fmt::Debug for SecretKey {
 }
 
 /// Every key of a deployment: one that seals, those that still open, one for look-ups.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Keyring {
-    sealing: (u8, SecretKey),
-    opening: Vec<(u8, SecretKey)>,
+    active: u8,
+    sealing: Vec<Sealing>,
     lookup: SecretKey,
+}
+
+/// One sealing key, expanded once: the schedule costs more than sealing a phone.
+#[derive(Clone)]
+struct Sealing {
+    id: u8,
+    key: SecretKey,
+    cipher: Aes256Gcm,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} sealing keys)", self.sealing.len())
+    }
 }
 
 impl Keyring {
     /// `keys` by id; the one that is named `active` seals. `None` if it is missing or an id repeats.
     #[must_use]
     pub fn new(active: u8, keys: Vec<(u8, SecretKey)>, lookup: SecretKey) -> Option<Self> {
-        let sealing = keys.iter().find(|(id, _)| *id == active)?.clone();
+        let known = keys.iter().any(|(id, _)| *id == active);
         let repeated = keys.iter().enumerate().any(|(at, (id, _))| keys[..at].iter().any(|(other, _)| other == id));
-        (!repeated).then_some(Self { sealing, opening: keys, lookup })
+        let expand = |(id, key): (u8, SecretKey)| {
+            let cipher = Aes256Gcm::new((&*key.0).into());
+            Sealing { id, key, cipher }
+        };
+        let sealing = keys.into_iter().map(expand).collect();
+        (known && !repeated).then_some(Self { active, sealing, lookup })
     }
 
     /// The fingerprint of every sealing key by id, and that of the look-up key.
     #[must_use]
     pub fn fingerprints(&self) -> (Vec<(u8, [u8; 8])>, [u8; 8]) {
-        let sealing = self.opening.iter().map(|(id, key)| (*id, key.fingerprint())).collect();
+        let sealing = self.sealing.iter().map(|sealing| (sealing.id, sealing.key.fingerprint())).collect();
         (sealing, self.lookup.fingerprint())
     }
 
@@ -103,25 +127,25 @@ impl Keyring {
 
     #[must_use]
     pub fn seal_phone(&self, delivery: DeliveryId, phone: Phone) -> Vec<u8> {
-        self.seal(delivery, PHONE, &phone.national().to_be_bytes())
+        self.seal(delivery, Kind::Phone, &phone.national().to_be_bytes())
     }
 
     /// `None` if the value was not sealed for this delivery by a key of this ring.
     #[must_use]
     pub fn open_phone(&self, delivery: DeliveryId, sealed: &[u8]) -> Option<Phone> {
-        let opened = self.open(delivery, PHONE, sealed)?;
+        let opened = self.open(delivery, Kind::Phone, sealed)?;
         Phone::from_national_number(u32::from_be_bytes(opened.as_slice().try_into().ok()?))
     }
 
     #[must_use]
     pub fn seal_metadata(&self, delivery: DeliveryId, metadata: &Metadata) -> Vec<u8> {
-        self.seal(delivery, METADATA, &metadata.to_bytes())
+        self.seal(delivery, Kind::Metadata, &metadata.to_bytes())
     }
 
     /// `None` if the value was not sealed for this delivery by a key of this ring.
     #[must_use]
     pub fn open_metadata(&self, delivery: DeliveryId, sealed: &[u8]) -> Option<Metadata> {
-        Metadata::from_bytes(&self.open(delivery, METADATA, sealed)?)
+        Metadata::from_bytes(&self.open(delivery, Kind::Metadata, sealed)?)
     }
 
     fn mac(&self, label: &[u8; 5], message: &[u8]) -> [u8; 32] {
@@ -132,32 +156,41 @@ impl Keyring {
         mac.finalize().into_bytes().into()
     }
 
-    /// The nonce is the delivery's id and the kind of value: a key never seals two values under one nonce, because a
-    /// delivery has one phone and one metadata, sealed once.
-    fn seal(&self, delivery: DeliveryId, kind: &[u8; 8], plain: &[u8]) -> Vec<u8> {
-        let (id, key) = &self.sealing;
-        let payload = Payload { msg: plain, aad: kind };
-        let sealed = XChaCha20Poly1305::new((&*key.0).into())
-            .encrypt(&nonce(delivery, kind), payload)
-            .unwrap_or_else(|_| unreachable!("the value is far below the cipher's limit"));
-        let mut value = Vec::with_capacity(1 + sealed.len());
-        value.push(*id);
-        value.extend_from_slice(&sealed);
+    /// The nonce is made of the delivery's id and the kind of value: a key never seals two values under one nonce, because
+    /// a delivery has one phone and one metadata, sealed once.
+    fn seal(&self, delivery: DeliveryId, kind: Kind, plain: &[u8]) -> Vec<u8> {
+        let mut value = Vec::with_capacity(1 + plain.len() + TAG_LEN);
+        value.push(self.active);
+        value.extend_from_slice(plain);
+        let tag = self
+            .cipher(self.active)
+            .and_then(|cipher| {
+                cipher.encrypt_inout_detached(&nonce(delivery, kind), &[], (&mut value[1..]).into()).ok()
+            })
+            .expect("the active key is of the ring, and the value far below the cipher's limit");
+        value.extend_from_slice(&tag);
         value
     }
 
-    fn open(&self, delivery: DeliveryId, kind: &[u8; 8], sealed: &[u8]) -> Option<Vec<u8>> {
+    fn open(&self, delivery: DeliveryId, kind: Kind, sealed: &[u8]) -> Option<Vec<u8>> {
         let (id, sealed) = sealed.split_first()?;
-        let (_, key) = self.opening.iter().find(|(known, _)| known == id)?;
-        let payload = Payload { msg: sealed, aad: kind };
-        XChaCha20Poly1305::new((&*key.0).into()).decrypt(&nonce(delivery, kind), payload).ok()
+        let payload = Payload { msg: sealed, aad: &[] };
+        self.cipher(*id)?.decrypt(&nonce(delivery, kind), payload).ok()
+    }
+
+    fn cipher(&self, id: u8) -> Option<&Aes256Gcm> {
+        self.sealing.iter().find(|sealing| sealing.id == id).map(|sealing| &sealing.cipher)
     }
 }
 
-fn nonce(delivery: DeliveryId, kind: &[u8; 8]) -> XNonce {
-    let mut nonce = [0; 24];
-    nonce[..16].copy_from_slice(delivery.as_bytes());
-    nonce[16..].copy_from_slice(kind);
+const TAG_LEN: usize = 16;
+
+/// The twelve bytes of a version 7 id that hold its 74 random bits and the last 16 of its time. Its version, the same four
+/// bits in every id, gives place to the kind.
+fn nonce(delivery: DeliveryId, kind: Kind) -> Nonce<U12> {
+    let mut nonce = [0; 12];
+    nonce.copy_from_slice(&delivery.as_bytes()[4..]);
+    nonce[2] = (nonce[2] & 0x0f) | ((kind as u8) << 4);
     nonce.into()
 }
 
