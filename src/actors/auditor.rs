@@ -22,7 +22,7 @@ const WALLETS_MAX: i64 = 10;
 const PAUSE: Duration = Duration::from_secs(5 * 60);
 /// How many times as long as a look the pause after it is.
 const PAUSE_FACTOR: u32 = 200;
-/// A look that takes longer is given up: accounts that large are left to `verify`, and the stop must not wait for one.
+/// A look that takes longer is called off: accounts that large are left to `verify`, and the stop must not wait for one.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Makes the auditor's place in the tree.
@@ -92,12 +92,13 @@ impl Round {
             return Ok(());
         };
         let count = i64::try_from(accounts.len()).unwrap_or(i64::MAX);
-        let check = self
-            .store
-            .read_long(move |tx| Box::pin(async move { verification::check_wallets(tx, after, last, count).await }));
-        match tokio::time::timeout(LOOK_MAX, check).await {
-            Ok(check) => self.count(&check?),
-            Err(_) => warn!(wallets = count, "too many rows to be checked beside the traffic: run verify"),
+        let check = self.store.read_within(LOOK_MAX, move |tx| {
+            Box::pin(async move { verification::check_wallets(tx, after, last, count).await })
+        });
+        match check.await {
+            Ok(check) => self.count(&check),
+            // The next walk comes by again.
+            Err(why) => warn!(%why, wallets = count, "wallets were not checked beside the traffic: run verify"),
         }
         self.after = Some(last);
         if count < WALLETS_MAX {

@@ -67,7 +67,7 @@ impl Backend for House {
     }
 
     async fn wallet(&self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
-        self.store.read(move |tx| Box::pin(async move { accounts::wallet(tx, account).await })).await
+        self.store.read_for_customer(move |tx| Box::pin(async move { accounts::wallet(tx, account).await })).await
     }
 }
 

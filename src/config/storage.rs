@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub struct StoreConfig {
     /// `sqlite:PATH` or `postgres://…`.
     pub url: StoreUrl,
-    /// Connections for plain reads (per node).
+    /// Customers' reads at once (per node).
     pub readers: usize,
 }
 

@@ -119,15 +119,11 @@ impl Deliveries {
     /// # Errors
     /// [`StoreError`] if the database is out of reach.
     pub async fn find(&self, account: AccountId, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        let keyring = Arc::clone(&self.keyring);
-        self.store
-            .read(move |tx| {
-                Box::pin(async move {
-                    let rows = tx.query(&FIND, &[], &scope(account, id)).await?;
-                    rows.first().map(|row| open(row, &keyring)).transpose()
-                })
-            })
-            .await
+        let rows = self
+            .store
+            .read_for_customer(move |tx| Box::pin(async move { tx.query(&FIND, &[], &scope(account, id)).await }))
+            .await?;
+        rows.first().map(|row| open(row, &self.keyring)).transpose()
     }
 
     /// One page of the account's deliveries, newest first.
@@ -135,22 +131,21 @@ impl Deliveries {
     /// # Errors
     /// [`ListError::BadCursor`] for a cursor that is not one of this account's deliveries.
     pub async fn list(&self, account: AccountId, page: &Page) -> Result<Listing, ListError> {
-        let keyring = Arc::clone(&self.keyring);
-        let page = page.clone();
-        let phone_key = page.phone.map_or(0, |phone| keyring.phone_key(phone).number());
-        let listing = self
+        let phone_key = page.phone.map_or(0, |phone| self.keyring.phone_key(phone).number());
+        let wanted = page.clone();
+        let found = self
             .store
-            .read(move |tx| {
-                Box::pin(async move {
-                    let after = page.starting_after.unwrap_or(DeliveryId::from_bytes([0xff; 16]));
-                    if page.starting_after.is_some() && tx.query(&FIND, &[], &scope(account, after)).await?.is_empty() {
-                        return Ok(None);
-                    }
-                    list(tx, account, after, &page, phone_key, &keyring).await.map(Some)
-                })
-            })
+            .read_for_customer(move |tx| Box::pin(async move { scan(tx, account, &wanted, phone_key).await }))
             .await?;
-        listing.ok_or(ListError::BadCursor)
+        let Some(Scanned { rows, to }) = found else { return Err(ListError::BadCursor) };
+        // Opened here and not in the transaction: no connection waits for the cipher.
+        let shown = rows.iter().take(page.limit);
+        let data = shown.map(|row| open(row, &self.keyring)).collect::<Result<Vec<_>, _>>()?;
+        let last_shown = data.last().map(|delivery| delivery.id);
+        if rows.len() > page.limit {
+            return Ok(Listing { data, has_more: true, next_cursor: last_shown });
+        }
+        Ok(Listing { data, has_more: to.is_some(), next_cursor: to.or(last_shown) })
     }
 }
 
@@ -158,39 +153,34 @@ fn scope(account: AccountId, id: DeliveryId) -> [Scalar<'static>; 2] {
     [Scalar::Id(*account.as_bytes()), Scalar::Id(*id.as_bytes())]
 }
 
-async fn list(
-    tx: &Tx,
-    account: AccountId,
-    after: DeliveryId,
-    page: &Page,
-    phone_key: i64,
-    keyring: &Keyring,
-) -> Result<Listing, StoreError> {
-    let filtered = page.status.is_some() || page.phone.is_some();
+/// The rows of a page and one more if there is one.
+struct Scanned {
+    rows: Vec<Row>,
+    /// Where the scan of a filtered page that is not full stopped, if it was before the end of the list.
+    to: Option<DeliveryId>,
+}
+
+/// Reads a page; `None` if its cursor is not a delivery of the account.
+async fn scan(tx: &Tx, account: AccountId, page: &Page, phone_key: i64) -> Result<Option<Scanned>, StoreError> {
+    let after = page.starting_after.unwrap_or(DeliveryId::from_bytes([0xff; 16]));
+    if page.starting_after.is_some() && tx.query(&FIND, &[], &scope(account, after)).await?.is_empty() {
+        return Ok(None);
+    }
     let [of_account, from] = scope(account, after);
     let wanted = Scalar::I64(i64::try_from(page.limit).unwrap_or(i64::MAX).saturating_add(1));
-    let rows = if filtered {
-        let status = Scalar::I64(page.status.map_or(-1, Status::number));
-        let scalars = [of_account, from, wanted, status, Scalar::I64(phone_key), Scalar::I64(SCAN_MAX)];
-        tx.query(&LIST_FILTERED, &[], &scalars).await?
-    } else {
-        tx.query(&LIST, &[], &[of_account, from, wanted]).await?
-    };
-    let mut data = rows.iter().map(|row| open(row, keyring)).collect::<Result<Vec<_>, _>>()?;
-    if data.len() > page.limit {
-        data.truncate(page.limit);
-        let next_cursor = data.last().map(|delivery| delivery.id);
-        return Ok(Listing { data, has_more: true, next_cursor });
+    if page.status.is_none() && page.phone.is_none() {
+        let rows = tx.query(&LIST, &[], &[of_account, from, wanted]).await?;
+        return Ok(Some(Scanned { rows, to: None }));
     }
-    // A filtered page that is not full may have stopped at the end of its scan and not of the list.
-    let scanned_to = if filtered {
-        let rows = tx.query(&LAST_SCANNED, &[], &[of_account, from, Scalar::I64(SCAN_MAX - 1)]).await?;
-        rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()?
-    } else {
-        None
-    };
-    let last_shown = data.last().map(|delivery| delivery.id);
-    Ok(Listing { data, has_more: scanned_to.is_some(), next_cursor: scanned_to.or(last_shown) })
+    let status = Scalar::I64(page.status.map_or(-1, Status::number));
+    let scalars = [of_account, from, wanted, status, Scalar::I64(phone_key), Scalar::I64(SCAN_MAX)];
+    let rows = tx.query(&LIST_FILTERED, &[], &scalars).await?;
+    if rows.len() > page.limit {
+        return Ok(Some(Scanned { rows, to: None }));
+    }
+    let last = tx.query(&LAST_SCANNED, &[], &[of_account, from, Scalar::I64(SCAN_MAX - 1)]).await?;
+    let to = last.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()?;
+    Ok(Some(Scanned { rows, to }))
 }
 
 fn open(row: &Row, keyring: &Keyring) -> Result<Delivery, StoreError> {

@@ -15,8 +15,9 @@ impl Sender {
     /// The answer to a key that is known; `None` if it is new.
     pub(super) async fn replay(&self, account: AccountId, claim: &IdempotencyClaim) -> Option<Answer> {
         let key = claim.key.clone();
+        let store = &self.parts.store;
         let found =
-            self.parts.store.read(move |tx| Box::pin(async move { idempotency::find(tx, account, &key).await })).await;
+            store.read_for_order(move |tx| Box::pin(async move { idempotency::find(tx, account, &key).await })).await;
         match found {
             Ok(known) => known.map(|known| answer(known, claim)),
             Err(error @ (StoreError::Unavailable(_) | StoreError::Conflict(_))) => {

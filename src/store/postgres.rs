@@ -12,12 +12,15 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use futures_util::future::{BoxFuture, try_join3};
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls};
+use tokio_util::task::AbortOnDropHandle;
 
 use self::failure::{no_connection, refused, slow, translate};
+use super::Reader;
 use super::error::{CommitError, StoreError};
 use super::row::{Row, Values};
 use super::statement::{Column, Scalar, Statement};
@@ -25,8 +28,9 @@ use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
 use crate::domain::ids::BatchId;
 
-/// Beyond the readers: the shards' writers, the sweeper, the resolver and commands.
-const WRITERS_MAX: usize = 24;
+/// Connections that customers' reads cannot take: as many shards as there may be (64 and 64), each keeps one; and the key
+/// list, the sweeper, the resolver and commands. They are made when they are needed.
+const HOUSE_MAX: usize = 144;
 /// How long a transaction's statements, and then its COMMIT, may take before the connection is given up.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
@@ -38,15 +42,19 @@ const SESSION: &str = "-c lock_timeout=1000 -c statement_timeout=2000 \
 /// One snapshot for all statements of a read.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The same without the limits and the plan settings that are made for batches.
-const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
     SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
+/// The longest a read may be limited to: the server takes milliseconds, and zero for no limit.
+const LIMIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The pool and the runtime on which every connection of it lives, whoever asks: an answer of the server must not wait
+/// The pools and the runtime on which every connection of them lives, whoever asks: an answer of the server must not wait
 /// behind the work of another runtime.
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: Pool,
+    /// For reads that customers ask for: their gates let in no more than it has connections.
+    readers: Pool,
     runtime: Handle,
 }
 
@@ -63,38 +71,45 @@ impl Postgres {
             .tcp_user_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(5))
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let wait = Some(Duration::from_secs(2));
-        let pool = Pool::builder(manager)
-            .max_size(readers.max(1) + WRITERS_MAX)
-            .timeouts(Timeouts { wait, create: wait, recycle: wait })
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| StoreError::Internal(error.to_string()))?;
-        Ok(Self { pool, runtime })
+        // One gate for orders and one for customers.
+        let readers = pool(config.clone(), 2 * readers.max(1))?;
+        Ok(Self { pool: pool(config, HOUSE_MAX)?, readers, runtime })
     }
 
     pub(super) fn close(&self) {
         self.pool.close();
+        self.readers.close();
     }
 
-    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, reader: Reader, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let pool = self.pool.clone();
-        let run = async move { timeout(PATIENCE, read(&pool, READ, work)).await.unwrap_or_else(|_| Err(slow())) };
+        let pool = match &reader {
+            Reader::House => self.pool.clone(),
+            Reader::Order(_) | Reader::Customer(_) => self.readers.clone(),
+        };
+        let run = async move {
+            // Held to the end of the work, whether its caller still waits or not.
+            let _turn = reader;
+            timeout(PATIENCE, read(&pool, READ, work)).await.unwrap_or_else(|_| Err(slow()))
+        };
         self.run(run).await?
     }
 
-    pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    /// A read with the limits of a request lifted; with a `limit`, the server ends each statement after it. Dropped, it
+    /// gives its connection up.
+    pub(super) async fn read_long<T, F>(&self, limit: Option<Duration>, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         let pool = self.pool.clone();
-        self.run(async move { read(&pool, READ_LONG, work).await }).await?
+        let limit_ms = limit.map_or(0, |limit| limit.min(LIMIT_MAX).as_millis().max(1));
+        let begin = format!("{READ_LONG}; SET LOCAL statement_timeout = {limit_ms}");
+        let task = AbortOnDropHandle::new(self.runtime.spawn(async move { read(&pool, &begin, work).await }));
+        task.await.map_err(|ended| failed(&ended))?
     }
 
     /// One try of a transaction on `kept` (or a new connection), which is left in `kept` if it is still good.
@@ -124,19 +139,32 @@ impl Postgres {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.runtime.spawn(work).await.map_err(|ended| {
-            if ended.is_panic() {
-                StoreError::Internal("a transaction panicked".into())
-            } else {
-                StoreError::Unavailable("the connections' runtime has ended".into())
-            }
-        })
+        self.runtime.spawn(work).await.map_err(|ended| failed(&ended))
     }
 
     pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
         let pool = self.pool.clone();
         self.run(async move { check_durability(&pool).await }).await?
     }
+}
+
+fn failed(ended: &JoinError) -> StoreError {
+    if ended.is_panic() {
+        StoreError::Internal("a transaction panicked".into())
+    } else {
+        StoreError::Unavailable("the connections' runtime has ended".into())
+    }
+}
+
+fn pool(config: Config, max: usize) -> Result<Pool, StoreError> {
+    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let wait = Some(Duration::from_secs(2));
+    Pool::builder(manager)
+        .max_size(max)
+        .timeouts(Timeouts { wait, create: wait, recycle: wait })
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| StoreError::Internal(error.to_string()))
 }
 
 async fn lease(pool: &Pool) -> Result<Lease, StoreError> {

@@ -1,4 +1,4 @@
-//! The embedded engine: one writer thread and a few reader threads, each with its own connection.
+//! The embedded engine: one writer thread and some reader threads, each with its own connection.
 //!
 //! A transaction's future is shipped to a thread and polled there once: every statement is synchronous, so it never
 //! waits. WAL and `synchronous=FULL`: a commit is on the disk when it returns. The threads end when the store is dropped.
@@ -6,7 +6,6 @@
 use std::fs::{File, OpenOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use super::Reader;
 use super::error::{CommitError, StoreError};
 use super::row::{Row, Values};
 use super::statement::{CHUNKS, Column, Scalar, Statement};
@@ -27,6 +28,8 @@ use crate::domain::ids::BatchId;
 const QUEUE_MAX: usize = 1_024;
 /// How long a transaction waits for another process (a command) to finish its own.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
+/// Steps of the engine's machine between two looks whether a long read is still wanted: a fraction of a millisecond.
+const PROGRESS_EVERY: i32 = 10_000;
 
 type Job = Box<dyn FnOnce(&Tx) + Send>;
 
@@ -34,8 +37,10 @@ type Job = Box<dyn FnOnce(&Tx) + Send>;
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: mpsc::Sender<Job>,
-    readers: Vec<mpsc::Sender<Job>>,
-    next_reader: AtomicUsize,
+    /// The daemon's own reads: one thread that nobody else can keep busy.
+    house: mpsc::Sender<Job>,
+    orders: mpsc::Sender<Job>,
+    customers: mpsc::Sender<Job>,
     serving: Mutex<Option<File>>,
 }
 
@@ -45,21 +50,28 @@ impl Sqlite {
             std::fs::create_dir_all(parent)
                 .map_err(|error| StoreError::Unavailable(format!("{}: {error}", parent.display())))?;
         }
-        let writer = spawn("sqlite-writer", connect(&path, false)?)?;
-        let readers = (0..readers.max(1))
-            .map(|_| connect(&path, true).and_then(|connection| spawn("sqlite-reader", connection)))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { path, writer, readers, next_reader: AtomicUsize::new(0), serving: Mutex::new(None) })
+        let writer = spawn("sqlite-writer", [connect(&path, false)?])?;
+        let house = spawn("sqlite-house", [connect(&path, true)?])?;
+        let orders = spawn("sqlite-orders", [connect(&path, true)?])?;
+        let connections: Vec<Connection> =
+            (0..readers.max(1)).map(|_| connect(&path, true)).collect::<Result<_, _>>()?;
+        let customers = spawn("sqlite-reader", connections)?;
+        Ok(Self { path, writer, house, orders, customers, serving: Mutex::new(None) })
     }
 
-    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, reader: Reader, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
-        let reader = &self.readers[turn % self.readers.len()];
-        on_thread(reader, move |tx| {
+        let threads = match reader {
+            Reader::House => &self.house,
+            Reader::Order(_) => &self.orders,
+            Reader::Customer(_) => &self.customers,
+        };
+        on_thread(threads, move |tx| {
+            // Held to the end of the work, whether its caller still waits or not.
+            let _turn = reader;
             tx.sqlite().run("BEGIN")?;
             let outcome = poll_once(work(tx));
             tx.sqlite().run("ROLLBACK")?;
@@ -67,6 +79,25 @@ impl Sqlite {
         })
         .await
         .unwrap_or_else(|| Err(gone()))
+    }
+
+    /// A read on a thread and a connection of its own, which end with it. Dropped, it ends at its next progress report.
+    pub(super) async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let mut connection = connect(&self.path, true)?;
+        let called_off = CancellationToken::new();
+        let seen = called_off.clone();
+        connection.progress_handler(PROGRESS_EVERY, Some(move || seen.is_cancelled())).map_err(translate)?;
+        let thread = spawn("sqlite-long", [connection])?;
+        let _called_off_when_dropped = called_off.drop_guard();
+        let job = on_thread(&thread, move |tx| {
+            tx.sqlite().run("BEGIN")?;
+            poll_once(work(tx))
+        });
+        job.await.unwrap_or_else(|| Err(gone()))
     }
 
     pub(super) async fn commit<T, F>(&self, batch: Option<BatchId>, work: Arc<F>) -> Result<T, CommitError<T>>
@@ -154,21 +185,30 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn spawn(name: &str, connection: Connection) -> Result<mpsc::Sender<Job>, StoreError> {
-    let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE_MAX);
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(move || {
-            let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection) }));
-            while let Some(job) = jobs.blocking_recv() {
-                if catch_unwind(AssertUnwindSafe(|| job(&tx))).is_err() {
-                    // The job's caller sees its reply dropped; the thread and its connection go on.
-                    let _ = tx.sqlite().run("ROLLBACK");
-                }
-            }
-        })
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+/// Starts a thread for each connection; they take the jobs of one queue and end when its sender is dropped.
+fn spawn(name: &str, connections: impl IntoIterator<Item = Connection>) -> Result<mpsc::Sender<Job>, StoreError> {
+    let (sender, jobs) = mpsc::channel::<Job>(QUEUE_MAX);
+    let jobs = Arc::new(Mutex::new(jobs));
+    for connection in connections {
+        let jobs = Arc::clone(&jobs);
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || serve(connection, &jobs))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    }
     Ok(sender)
+}
+
+fn serve(connection: Connection, jobs: &Mutex<mpsc::Receiver<Job>>) {
+    let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection) }));
+    // One idle thread waits for the next job, the others for it to be the one.
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+    while let Some(job) = next() {
+        if catch_unwind(AssertUnwindSafe(|| job(&tx))).is_err() {
+            // The job's caller sees its reply dropped; the thread and its connection go on.
+            let _ = tx.sqlite().run("ROLLBACK");
+        }
+    }
 }
 
 impl Tx {
