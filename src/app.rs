@@ -46,6 +46,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct App {
     engine: EngineRoom,
+    storage: EngineRoom,
     config: Config,
     api: Listener,
     ops: Listener,
@@ -74,8 +75,9 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let carriers = CarrierTable::load(&config.carriers.file)
         .map_err(|error| StartError::Config(format!("carriers.file: {error}")))?;
     let keyring = Arc::new(keyring);
-    let engine = EngineRoom::start().map_err(|error| StartError::Internal(error.to_string()))?;
-    let (store, clock) = start::open_store(&engine, &config.store, &keyring).await?;
+    let room = |name| EngineRoom::start(name).map_err(|error| StartError::Internal(error.to_string()));
+    let (engine, storage) = (room("engine")?, room("storage")?);
+    let (store, clock) = start::open_store(&storage, &config.store, &keyring).await?;
     let bind = |name, address: SocketAddr, limits| {
         Listener::bind(name, address, limits)
             .map_err(|error| StartError::Port(format!("cannot listen on {address} ({name}.bind): {error}")))
@@ -83,7 +85,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let api = bind("http", config.http.bind, Limits::from(&config.http))?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
-    Ok(App { engine, config, api, ops, store, keyring, carriers, clock, metrics, witness: None })
+    Ok(App { engine, storage, config, api, ops, store, keyring, carriers, clock, metrics, witness: None })
 }
 
 impl App {
@@ -136,7 +138,7 @@ impl App {
         let (tree, store) = (actors.tree, self.store);
         let serving = stop::Serving { stopping, api_stop, ops_stop, api, ops, upkeep, tree, tasks, store };
         let stopped = serving.until(stop, &self.config.stop).await;
-        drop(self.engine);
+        drop((self.engine, self.storage));
         stopped
     }
 }

@@ -102,7 +102,10 @@ pub struct Sender {
 struct Charged {
     delivery: DeliveryId,
     balance: MicroUsd,
-    committed_at: Instant,
+    /// Before the transaction that claimed the window was sent: what may leave, and until when, counts from here.
+    claimed_at: Instant,
+    /// When the charge became known: what the caller waits counts from here.
+    known_at: Instant,
     not_before: Option<Instant>,
 }
 
@@ -217,19 +220,24 @@ impl Sender {
         let (delivery, cost) = (order.delivery, order.price);
         let not_before = entry.not_before();
         let deadline = Instant::now() + self.parts.times.ack_wait;
-        match self.parts.wallet.charge(order, deadline).await {
-            Charge::Decided(Verdict::Charged { balance, .. }) => {
+        let (verdict, claimed_at) = match self.parts.wallet.charge(order, deadline).await {
+            Charge::Decided { verdict, since } => (verdict, since),
+            Charge::Unavailable => return Err(SendError::Unavailable.into()),
+            Charge::Internal => return Err(SendError::Internal.into()),
+        };
+        match verdict {
+            Verdict::Charged { balance, .. } => {
                 entry.claimed();
-                Ok(Charged { delivery, balance, committed_at: Instant::now(), not_before })
+                Ok(Charged { delivery, balance, claimed_at, known_at: Instant::now(), not_before })
             }
-            Charge::Decided(Verdict::CoolingDown { remaining, .. }) => {
+            Verdict::CoolingDown { remaining, .. } => {
                 entry.cooling_elsewhere(remaining);
                 Err(SendError::CoolingDown { remaining }.into())
             }
-            Charge::Decided(Verdict::Insufficient { balance }) => Err(SendError::Insufficient { balance, cost }.into()),
-            Charge::Decided(Verdict::KeyKnown) => Err(Refusal::KeyKnown),
-            Charge::Decided(Verdict::StaleKey) => Err(SendError::StaleKey.into()),
-            Charge::Decided(Verdict::ClockSkew) | Charge::Unavailable => Err(SendError::Unavailable.into()),
+            Verdict::Insufficient { balance } => Err(SendError::Insufficient { balance, cost }.into()),
+            Verdict::KeyKnown => Err(Refusal::KeyKnown),
+            Verdict::StaleKey => Err(SendError::StaleKey.into()),
+            Verdict::ClockSkew => Err(SendError::Unavailable.into()),
         }
     }
 
@@ -261,11 +269,12 @@ impl Sender {
             channels: request.channels,
             slot,
             not_before: charged.not_before,
-            settle_by: charged.committed_at + times.settle_after,
+            claimed_at: charged.claimed_at,
+            settle_by: charged.claimed_at + times.settle_after,
             answer: Some(answer),
             window_kept: false,
         });
-        match timeout_at(charged.committed_at + times.ack_wait, answered).await {
+        match timeout_at(charged.known_at + times.ack_wait, answered).await {
             Ok(Ok(DispatchAnswer::Refused)) => Err(SendError::NoRoute { delivery }.into()),
             Ok(Ok(DispatchAnswer::PerPhone { remaining })) => {
                 Err(SendError::CarrierLimited { delivery, remaining }.into())

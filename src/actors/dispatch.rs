@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 use tracing::error;
 
 use self::ending::Owed;
@@ -139,7 +140,8 @@ impl Dispatch {
             route: fallback.route,
             channels: Channels::only(fallback.channel),
             slot: parts.lane.occupy(fallback.account),
-            not_before: None,
+            not_before: Some(Instant::now()),
+            claimed_at: fallback.claimed_at,
             settle_by: fallback.settle_by,
             answer: None,
             window_kept: true,

@@ -17,7 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::handover::{Handed, Refund};
+use self::handover::Refund;
 use self::teller::{Bank, Charging, StoreBank, Teller};
 use crate::actors::group_commit::GroupCommit;
 use crate::actors::supervise::{Budget, Child, Slot, Tasks};
@@ -31,10 +31,13 @@ use crate::store::Store;
 /// What became of an order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Charge {
-    /// The database decided, durably.
-    Decided(Verdict),
+    /// The database decided, durably. `since` is before its transaction was sent, so nothing that the verdict claims is
+    /// older: times that run from the claim are counted from there, however late the caller wakes.
+    Decided { verdict: Verdict, since: Instant },
     /// The order is not charged; or it may be, and then it is given back as soon as that is known.
     Unavailable,
+    /// The order is not charged: the database cannot take its rows, which is ours to mend.
+    Internal,
 }
 
 /// The handle. Cheap to clone.
@@ -86,20 +89,21 @@ impl Wallet {
     }
 
     /// Asks for a charge and waits for the verdict, for a commit of unknown outcome until `give_up`. The caller holds a
-    /// commit permit. A caller that drops this future gives up.
+    /// commit permit. A caller that drops this future gives up, and so does one that wakes after `give_up`, whatever lies
+    /// ready then: a process that was stopped meanwhile must not act on an old charge.
     pub async fn charge(&self, order: Order, give_up: Instant) -> Charge {
         let (reply, mut decided) = oneshot::channel();
         if self.shard(order.account).cast(Message::Charge(Charging { order, reply })).is_err() {
             return Charge::Unavailable;
         }
         match tokio::time::timeout_at(give_up, &mut decided).await {
-            Ok(Ok(handed)) => handed.take(),
+            Ok(Ok(handed)) => handed.take_by(give_up),
             // The shard was lost before the order was in a commit.
             Ok(Err(_)) => Charge::Unavailable,
             Err(_) => {
-                // From here on a verdict goes back instead; one that was handed over before still counts.
+                // From here on a verdict goes back instead; a refusal that was handed over before still counts.
                 decided.close();
-                decided.try_recv().map_or(Charge::Unavailable, Handed::take)
+                decided.try_recv().map_or(Charge::Unavailable, |handed| handed.take_by(give_up))
             }
         }
     }

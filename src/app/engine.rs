@@ -1,9 +1,9 @@
-//! The engine room: one thread on which every actor and every database connection lives.
+//! Threads of their own for what must not queue behind requests.
 //!
-//! On the threads that serve requests, an actor and the connection that it commits on would wait their turn behind hundreds
-//! of handlers at each of the four answers that a batch needs: 12 ms a commit, of which 3 were the server's. Here they only
-//! wait for each other, and a message between two of them wakes no other thread. The thread ends, with all that runs on
-//! it, when its owner is dropped.
+//! On the threads that serve requests, an actor or a database connection waits its turn behind hundreds of handlers, and
+//! a batch needs three answers of the server: 12 ms a commit, of which 3 were the server's. So the actors live in one such
+//! thread, where a message between two of them wakes nobody else, and the database connections in another, which sleeps
+//! until the server speaks. A thread ends, with all that runs on it, when its owner is dropped.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Owns the thread.
+/// One thread with a runtime of its own.
 #[derive(Debug)]
 pub(super) struct EngineRoom {
     handle: Handle,
@@ -23,11 +23,11 @@ pub(super) struct EngineRoom {
 impl EngineRoom {
     /// # Errors
     /// The system's, if it gives no thread.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
-        std::thread::Builder::new().name("engine".into()).spawn(move || {
+        std::thread::Builder::new().name(name.into()).spawn(move || {
             let _owner_dropped = runtime.block_on(stopped);
         })?;
         Ok(Self { handle, _stop: stop })

@@ -41,11 +41,11 @@ impl From<StoreError> for StartError {
 
 /// Opens the database, brings its schema up to date and compares durability settings, keys and clocks.
 pub(super) async fn open_store(
-    engine: &EngineRoom,
+    storage: &EngineRoom,
     config: &StoreConfig,
     keyring: &Arc<Keyring>,
 ) -> Result<(Store, DatabaseClock), StartError> {
-    let store = Store::open_on(engine.handle(), &config.url.0, config.readers)?;
+    let store = Store::open_on(storage.handle(), &config.url.0, config.readers)?;
     store.lock_for_serving()?;
     store.check_durability().await?;
     let applied = store.migrate().await?;

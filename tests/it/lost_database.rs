@@ -6,7 +6,7 @@ use crate::house::client::Answer;
 use crate::house::customer::{Customer, PRICE, Purse, phone};
 use crate::house::database::Engine;
 use crate::house::node::Node;
-use crate::house::proxy::{ChaosProxy, Wire};
+use crate::house::proxy::{ChaosProxy, Loss, Wire};
 use crate::house::{House, until};
 
 /// A daemon whose wire to Postgres can be cut.
@@ -108,5 +108,65 @@ async fn a_commit_that_is_cut_off_loses_no_money() {
     // What was charged and not answered goes back as soon as it is known.
     let owed = Purse::full().total() - i64::try_from(sent.len()).expect("few") * PRICE;
     until("every other charge is back", async || (customer.purse().await.total() == owed).then_some(())).await;
+    house.finish().await;
+}
+
+/// Few other transactions: the sweeper's would be lost instead of a charge.
+const STILL: [(&str, &str); 2] = [("sweeper.every_ms", "3600000"), ("send.ack_wait_ms", "2500")];
+
+/// Sends until the loss has met a charge (the first one may meet another transaction), and returns that answer.
+async fn send_into(loss: Loss, house: &House, node: &Node, proxy: &ChaosProxy) -> (Customer, String, Answer) {
+    let customer = house.customer(Purse::full()).await;
+    let mut number = 0;
+    let (to, answer) = until("a charge is lost", async || {
+        number += 1;
+        let to = phone(number);
+        proxy.lose(loss);
+        let answer = customer.send(&to).await;
+        proxy.set(Wire::Whole);
+        until("the outcome is known", async || {
+            let failed = node.metric("nexo_commits_failed_total").await;
+            (node.metric("nexo_commits_resolved_total").await >= failed).then_some(())
+        })
+        .await;
+        (node.metric("nexo_commits_resolved_total").await > 0.0).then_some((to, answer))
+    })
+    .await;
+    (customer, to, answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_found_and_goes_on() {
+    let (house, node, proxy) = behind_a_wire(&STILL).await;
+    let (customer, to, answer) = send_into(Loss::Answer, &house, &node, &proxy).await;
+    let id = answer.expect(202).string("id");
+    assert_eq!(customer.ended(&id).await["status"], "delivered");
+    assert_eq!((house.witnessed().taken(&to), house.ledger().await.deliveries.len()), (1, 1));
+    assert_eq!(customer.purse().await.total(), Purse::full().total() - PRICE);
+    house.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_lost_has_never_been() {
+    let (house, node, proxy) = behind_a_wire(&STILL).await;
+    let (customer, to, answer) = send_into(Loss::Commit, &house, &node, &proxy).await;
+    assert_eq!(answer.expect(503).error(), "unavailable");
+    assert_eq!((house.witnessed().all().len(), house.ledger().await.deliveries.len()), (0, 0));
+    assert_eq!(customer.purse().await, Purse::full());
+    // The phone is free and so is the money.
+    customer.send(&to).await.expect(202);
+    house.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_is_known_too_late_is_refunded_and_never_sent() {
+    let (house, node, proxy) = behind_a_wire(&STILL).await;
+    let (customer, to, answer) = send_into(Loss::AnswerAndWire, &house, &node, &proxy).await;
+    assert_eq!(answer.expect(503).error(), "unavailable");
+    until("the charge is back", async || (customer.purse().await == Purse::full()).then_some(())).await;
+    assert_eq!(house.witnessed().all().len(), 0);
+    let rows = customer.read("/api/v1/deliveries").await;
+    assert_eq!((&rows["data"][0]["status"], &rows["data"][0]["error_code"]), (&"failed".into(), &"unavailable".into()));
+    until("the phone is free", async || (customer.send(&to).await.status == 202).then_some(())).await;
     house.finish().await;
 }

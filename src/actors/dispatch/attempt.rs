@@ -65,11 +65,30 @@ pub(super) struct UnderWay {
     pub(super) departed: Departed,
 }
 
-/// An attempt that was under way and has its outcome.
+/// An attempt that was under way and has its outcome. Dropped unheard, it is concluded all the same: its caller is
+/// answered, and a job that is owed another channel is settled.
 #[derive(Debug)]
 pub(super) struct Finished {
-    pub(super) attempt: UnderWay,
-    pub(super) outcome: Outcome,
+    known: Option<(UnderWay, Outcome)>,
+    times: Times,
+}
+
+impl Finished {
+    pub(super) const fn new(attempt: UnderWay, outcome: Outcome, times: Times) -> Self {
+        Self { known: Some((attempt, outcome)), times }
+    }
+
+    pub(super) fn take(mut self) -> (UnderWay, Outcome) {
+        self.known.take().expect("only `take` empties it, and it consumes it")
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if let Some((attempt, outcome)) = self.known.take() {
+            let _settled = attempt.waiting.conclude(outcome, self.times.within, self.times.attempt_needs);
+        }
+    }
 }
 
 /// What handing an attempt to a link gave at once.
@@ -119,13 +138,10 @@ pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, now: Instant) -> At
 pub(super) fn follow(parts: &Arc<Parts>, attempt: UnderWay, future: BoxFuture<'static, Outcome>) {
     let told = Arc::clone(parts);
     parts.attempts.spawn(async move {
-        let Times { within, attempt_needs, attempt_timeout, .. } = told.times;
-        let outcome = outcome_by(attempt.started + attempt_timeout, future).await;
-        let finished = Message::Finished(Box::new(Finished { attempt, outcome }));
-        if let Err(Message::Finished(orphan)) = told.mailbox.cast(finished) {
-            // Nobody lives who could try another channel: a job that is owed one is settled by being dropped.
-            let _settled = orphan.attempt.waiting.conclude(orphan.outcome, within, attempt_needs);
-        }
+        let outcome = outcome_by(attempt.started + told.times.attempt_timeout, future).await;
+        let finished = Finished::new(attempt, outcome, told.times);
+        // If nobody lives to hear it, it is concluded by being dropped.
+        let _dropped = told.mailbox.cast(Message::Finished(Box::new(finished)));
     });
 }
 

@@ -90,8 +90,7 @@ pub(super) struct Owed(Option<Box<Waiting>>);
 
 impl Owed {
     pub(super) fn new(job: Job, within: Duration, ender: Arc<Ender>) -> Self {
-        let from = Instant::now();
-        let from = job.not_before.map_or(from, |not_before| not_before.max(from));
+        let from = job.not_before.map_or(job.claimed_at, |not_before| not_before.max(job.claimed_at));
         Self(Some(Box::new(Waiting { job, leave_by: from + within, claim: None, ender })))
     }
 
@@ -134,6 +133,7 @@ impl Waiting {
             code: self.job.code.clone(),
             route: Arc::clone(&self.job.route),
             channel,
+            claimed_at: self.job.claimed_at,
             settle_by: self.job.settle_by,
             claim,
         }))

@@ -32,6 +32,9 @@ pub struct Job {
     pub slot: Slot,
     /// The phone may not be called before this.
     pub not_before: Option<Instant>,
+    /// Before the claim of the phone's window was sent: the time in which it must leave runs from here, however long the
+    /// charge was on its way to this job.
+    pub claimed_at: Instant,
     /// When the delivery is settled as timed out, whatever became of it.
     pub settle_by: Instant,
     /// Where the caller waits. A sender that is dropped unused means [`DispatchAnswer::Undecided`].
@@ -64,6 +67,7 @@ pub struct Fallback {
     pub(super) code: OtpCode,
     pub(super) route: Arc<Route>,
     pub(super) channel: Channel,
+    pub(super) claimed_at: Instant,
     pub(super) settle_by: Instant,
     pub(super) claim: Claim,
 }

@@ -181,7 +181,7 @@ impl State {
     }
 
     fn finished(&mut self, finished: Finished, now: Instant) {
-        let Finished { attempt: UnderWay { waiting, link, started, departed }, outcome } = finished;
+        let (UnderWay { waiting, link, started, departed }, outcome) = finished.take();
         drop(departed);
         self.conclude(waiting, link, outcome, started, now);
     }

@@ -186,6 +186,7 @@ impl House {
             channels: self.route.channels,
             slot,
             not_before: None,
+            claimed_at: Instant::now(),
             settle_by: Instant::now() + Duration::from_secs(65),
             answer: Some(answer),
             window_kept: false,

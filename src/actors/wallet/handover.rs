@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Charge;
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
@@ -37,15 +38,22 @@ impl fmt::Debug for Handed {
 }
 
 impl Handed {
-    /// The caller has it: from here on the charge is the caller's to end.
-    pub(super) fn take(mut self) -> Charge {
+    /// The caller has it: from here on the charge is the caller's to end. After `give_up` a charge goes back instead.
+    pub(super) fn take_by(mut self, give_up: Instant) -> Charge {
+        if self.is_charged() && Instant::now() > give_up {
+            return Charge::Unavailable;
+        }
         self.charge.take().unwrap_or(Charge::Unavailable)
+    }
+
+    fn is_charged(&self) -> bool {
+        matches!(self.charge, Some(Charge::Decided { verdict: Verdict::Charged { .. }, .. }))
     }
 }
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        if let Some(Charge::Decided(Verdict::Charged { .. })) = self.charge {
+        if self.is_charged() {
             give_back(&self.refund, self.delivery);
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use metrics::counter;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Charge;
@@ -24,6 +25,12 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Asks the database whether a batch committed; the store's in the house, a script in tests.
 pub(super) type Resolve = Arc<dyn Fn(BatchId) -> BoxFuture<'static, Result<bool, StoreError>> + Send + Sync>;
 
+/// What one transaction decided, and an instant before it was sent.
+pub(super) struct Decided {
+    pub(super) accepted: Accepted,
+    pub(super) since: Instant,
+}
+
 /// What a shard's teller needs to leave a doubt behind.
 #[derive(Clone)]
 pub(super) struct Resolver {
@@ -34,19 +41,19 @@ pub(super) struct Resolver {
 
 impl Resolver {
     /// Leaves a batch to a task of its own. `outcome` is what the transaction decided, if it got that far.
-    pub(super) fn leave(&self, batch: BatchId, waiters: Vec<Waiter>, outcome: Option<Accepted>) {
+    pub(super) fn leave(&self, batch: BatchId, waiters: Vec<Waiter>, outcome: Option<Decided>) {
         let resolver = self.clone();
         self.tasks.spawn(async move { resolver.run(batch, waiters, outcome).await });
     }
 
-    async fn run(self, batch: BatchId, waiters: Vec<Waiter>, outcome: Option<Accepted>) {
+    async fn run(self, batch: BatchId, waiters: Vec<Waiter>, outcome: Option<Decided>) {
         warn!(%batch, orders = waiters.len(), "the commit's outcome is unknown");
         let committed = self.ask(batch).await;
         let label = if committed { "committed" } else { "never" };
         counter!(names::COMMITS_RESOLVED, "outcome" => label).increment(1);
         warn!(%batch, committed, "the commit's outcome is known");
         match outcome.filter(|_| committed) {
-            Some(accepted) => hand_over(waiters, accepted, &self.refund),
+            Some(decided) => hand_over(waiters, decided, &self.refund),
             None => {
                 for waiter in waiters {
                     if committed {
@@ -73,9 +80,10 @@ impl Resolver {
 }
 
 /// Gives every waiter its verdict; they are in the same order.
-pub(super) fn hand_over(waiters: Vec<Waiter>, accepted: Accepted, refund: &Refund) {
+pub(super) fn hand_over(waiters: Vec<Waiter>, decided: Decided, refund: &Refund) {
+    let Decided { accepted, since } = decided;
     assert_eq!(waiters.len(), accepted.verdicts.len(), "every order has its verdict");
     for (waiter, verdict) in waiters.into_iter().zip(accepted.verdicts) {
-        waiter.tell(Charge::Decided(verdict), refund);
+        waiter.tell(Charge::Decided { verdict, since }, refund);
     }
 }

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::handover::{Handed, Waiter};
-use super::resolver::{Resolve, Resolver, hand_over};
+use super::handover::{Handed, Refund, Waiter};
+use super::resolver::{Decided, Resolve, Resolver, hand_over};
 use super::{Charge, Parts};
-use crate::actors::group_commit::{Answers, Committer, Done, Item, conflict_key};
+use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
 use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
 use crate::records::acceptance::{Accepted, Order, Verdict, accept};
@@ -112,11 +112,11 @@ impl Teller {
         match outcome {
             Ok(accepted) => {
                 self.clock.observe(accepted.now);
-                Outcome::Decided(waiters, accepted)
+                Outcome::Decided(waiters, Decided { accepted, since })
             }
             Err(CommitError::Unknown { outcome }) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "unknown").increment(1);
-                self.resolver.leave(batch, waiters, Some(outcome));
+                self.resolver.leave(batch, waiters, Some(Decided { accepted: outcome, since }));
                 Outcome::Left
             }
             Err(CommitError::NotCommitted(why)) => {
@@ -124,7 +124,8 @@ impl Teller {
                 let part = Part { orders: part.orders, waiters };
                 match why {
                     StoreError::Internal(why) => {
-                        error!(%why, orders = part.waiters.len(), "orders cannot be written");
+                        let first = part.waiters.first().map(|waiter| tracing::field::display(waiter.delivery));
+                        error!(%why, %batch, orders = part.waiters.len(), first, "orders cannot be written");
                         part.halve()
                     }
                     StoreError::Unavailable(_) | StoreError::Conflict(_) => {
@@ -143,38 +144,61 @@ impl Committer for Teller {
     async fn commit(&mut self, items: Vec<Charging>) -> Done {
         self.rows.record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
         let mut parts = vec![Part::new(items)];
-        let (mut decided, mut refused) = (Vec::with_capacity(1), Vec::new());
+        let mut told = Told::new(&self.resolver.refund);
         let mut rest = Duration::ZERO;
         while let Some(part) = parts.pop() {
             if part.waiters.is_empty() {
                 continue;
             }
             match self.commit_part(part).await {
-                Outcome::Decided(waiters, accepted) => decided.push((waiters, accepted)),
+                Outcome::Decided(waiters, verdicts) => told.decided.push((waiters, verdicts)),
                 Outcome::Refused(waiters) => {
-                    refused.extend(waiters);
+                    told.refused.extend(waiters.into_iter().map(|waiter| (waiter, Charge::Unavailable)));
+                    rest = REST;
+                }
+                Outcome::Unwritable(waiter) => {
+                    told.refused.push((waiter, Charge::Internal));
                     rest = REST;
                 }
                 Outcome::Halved(halves) => parts.extend(halves),
                 Outcome::Left => {}
             }
+            if !parts.is_empty() {
+                // The others of a batch that was split do not wait for the one that cannot be written.
+                told.tell();
+            }
         }
-        Done { answers: self.answers(decided, refused), rest }
+        Done { answers: Box::new(move || drop(told)), rest }
     }
 }
 
-impl Teller {
-    fn answers(&self, decided: Vec<(Vec<Waiter>, Accepted)>, refused: Vec<Waiter>) -> Answers {
-        let refund = Arc::clone(&self.resolver.refund);
-        Box::new(move || {
-            for (waiters, accepted) in decided {
-                count_verdicts(&accepted.verdicts);
-                hand_over(waiters, accepted, &refund);
-            }
-            for waiter in refused {
-                waiter.tell(Charge::Unavailable, &refund);
-            }
-        })
+/// What is known of a batch and not told yet. It is told by being dropped, too: a committer that panics over one half of a
+/// batch takes nobody's charge of the other half with it.
+struct Told {
+    decided: Vec<(Vec<Waiter>, Decided)>,
+    refused: Vec<(Waiter, Charge)>,
+    refund: Refund,
+}
+
+impl Told {
+    fn new(refund: &Refund) -> Self {
+        Self { decided: Vec::with_capacity(1), refused: Vec::new(), refund: Arc::clone(refund) }
+    }
+
+    fn tell(&mut self) {
+        for (waiters, decided) in self.decided.drain(..) {
+            count_verdicts(&decided.accepted.verdicts);
+            hand_over(waiters, decided, &self.refund);
+        }
+        for (waiter, charge) in self.refused.drain(..) {
+            waiter.tell(charge, &self.refund);
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 
@@ -198,9 +222,11 @@ fn count_verdicts(verdicts: &[Verdict]) {
 }
 
 enum Outcome {
-    Decided(Vec<Waiter>, Accepted),
+    Decided(Vec<Waiter>, Decided),
     /// Certainly not charged.
     Refused(Vec<Waiter>),
+    /// Certainly not charged: the database cannot take this one.
+    Unwritable(Waiter),
     /// Some order in it cannot be written: which one is found by halves.
     Halved([Part; 2]),
     /// Unknown: a task of its own finds out.
@@ -228,7 +254,7 @@ impl Part {
 
     fn halve(mut self) -> Outcome {
         if self.waiters.len() < 2 {
-            return Outcome::Refused(self.waiters);
+            return self.waiters.pop().map_or(Outcome::Refused(Vec::new()), Outcome::Unwritable);
         }
         let mut orders = Arc::unwrap_or_clone(self.orders);
         let middle = orders.len() / 2;

@@ -73,7 +73,7 @@ fn order(number: u8) -> Order {
 }
 
 fn is_charged(charge: &Charge) -> bool {
-    matches!(charge, Charge::Decided(Verdict::Charged { .. }))
+    matches!(charge, Charge::Decided { verdict: Verdict::Charged { .. }, .. })
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,6 +113,7 @@ async fn an_order_that_cannot_be_written_is_alone_in_its_misfortune() {
     for (number, charge) in charges.iter().enumerate() {
         assert_eq!(is_charged(charge), number != 3, "{number}");
     }
+    assert_eq!(charges[3], Charge::Internal, "waiting would not help");
     assert_eq!(house.script.standing(), 7);
 }
 
@@ -182,6 +183,40 @@ async fn a_caller_that_leaves_is_not_charged_or_is_given_back() {
     assert!(tokio::time::timeout(Duration::from_millis(1), house.charge(4)).await.is_ok());
     drop(ready);
     assert_eq!(house.script.with(|rows| rows.charged.get(&DeliveryId::from_bytes([3; 16])).copied()), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_one_half_of_a_batch_loses_nothing_of_the_other() {
+    let house = House::new(99).await;
+    house.script.with(|rows| {
+        rows.poison = Some(DeliveryId::from_bytes([7; 16]));
+        rows.panic_at = Some(DeliveryId::from_bytes([6; 16]));
+    });
+    let charges = join_all((0..8).map(|number| house.charge(number))).await;
+    for (number, charge) in charges.iter().enumerate() {
+        assert_eq!(is_charged(charge), number < 6, "{number}");
+    }
+    assert!(house.tasks.idle(Duration::from_secs(60)).await);
+    assert_eq!(house.script.standing(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_is_dated_before_its_commit_and_given_back_to_who_wakes_too_late() {
+    let house = House::new(0).await;
+    let before = Instant::now();
+    let (slow, ()) = tokio::join!(house.charge(1), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        house.script.gate.add_permits(9);
+    });
+    assert!(matches!(slow, Charge::Decided { since, .. } if since == before));
+    // The process is stopped between the commit and the caller's next turn.
+    let mut stopped = Box::pin(house.charge(2));
+    assert!((&mut stopped).now_or_never().is_none());
+    assert!(is_charged(&house.charge(3).await));
+    assert_eq!(house.script.standing(), 3);
+    tokio::time::advance(Duration::from_secs(45)).await;
+    assert_eq!(stopped.await, Charge::Unavailable);
+    assert_eq!(house.script.standing(), 2, "given back");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,10 @@
 //! A TCP proxy between the daemon and its database, whose wire a test can cut or freeze.
 //!
-//! It forwards bytes both ways while it is whole. Dropping it cuts everything.
+//! It forwards bytes both ways while it is whole, and can lose a COMMIT or the answer to one. Dropping it cuts everything.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -21,11 +23,26 @@ pub enum Wire {
     Frozen,
 }
 
+/// What is to be lost of the next COMMIT; its connection is lost with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// It never reaches the server.
+    Commit,
+    /// The server has done it, and nobody hears of it.
+    Answer,
+    /// The same, and from then on the wire is cut.
+    AnswerAndWire,
+}
+
+/// How a COMMIT looks on the wire: a simple query.
+const COMMIT: &[u8] = b"COMMIT\0";
+
 /// Forwards connections to one address.
 #[derive(Debug)]
 pub struct ChaosProxy {
     address: SocketAddr,
     wire: watch::Sender<Wire>,
+    next_loss: Arc<Mutex<Option<Loss>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -33,10 +50,11 @@ impl ChaosProxy {
     pub async fn start(to: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (wire, state) = watch::channel(Wire::Whole);
+        let wire = watch::Sender::new(Wire::Whole);
+        let next_loss = Arc::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, to, state));
-        Ok(Self { address, wire, _tasks: tasks })
+        tasks.spawn(accept(listener, to, wire.clone(), Arc::clone(&next_loss)));
+        Ok(Self { address, wire, next_loss, _tasks: tasks })
     }
 
     /// Stands before the Postgres server of `url`; returns the proxy and the address through it.
@@ -51,38 +69,68 @@ impl ChaosProxy {
     pub fn set(&self, wire: Wire) {
         self.wire.send_replace(wire);
     }
+
+    /// Has the next COMMIT, of whatever connection, meet with `loss`.
+    pub fn lose(&self, loss: Loss) {
+        *self.next_loss.lock().unwrap_or_else(PoisonError::into_inner) = Some(loss);
+    }
 }
 
-async fn accept(listener: TcpListener, to: SocketAddr, wire: watch::Receiver<Wire>) {
+type NextLoss = Arc<Mutex<Option<Loss>>>;
+
+async fn accept(listener: TcpListener, to: SocketAddr, wire: watch::Sender<Wire>, next_loss: NextLoss) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((near, _)) = listener.accept().await else { return };
         if *wire.borrow() != Wire::Cut {
-            connections.spawn(connection(near, to, wire.clone()));
+            connections.spawn(connection(near, to, wire.clone(), Arc::clone(&next_loss)));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Lives until either side closes or the wire is cut.
-async fn connection(near: TcpStream, to: SocketAddr, wire: watch::Receiver<Wire>) {
+async fn connection(near: TcpStream, to: SocketAddr, wire: watch::Sender<Wire>, next_loss: NextLoss) {
     let Ok(far) = TcpStream::connect(to).await else { return };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let mut cut = wire.clone();
+    let mut cut = wire.subscribe();
+    let (losing, then_cut) = (AtomicBool::new(false), AtomicBool::new(false));
+    let asks = |bytes: &[u8]| {
+        if !bytes.ends_with(COMMIT) {
+            return true;
+        }
+        let loss = next_loss.lock().unwrap_or_else(PoisonError::into_inner).take();
+        losing.store(loss.is_some(), Ordering::Relaxed);
+        then_cut.store(loss == Some(Loss::AnswerAndWire), Ordering::Relaxed);
+        loss != Some(Loss::Commit)
+    };
+    let answers = |_: &[u8]| {
+        let lost = losing.load(Ordering::Relaxed);
+        if lost && then_cut.load(Ordering::Relaxed) {
+            wire.send_replace(Wire::Cut);
+        }
+        !lost
+    };
     tokio::select! {
-        () = forward(near_read, far_write, wire.clone()) => {}
-        () = forward(far_read, near_write, wire) => {}
+        () = forward(near_read, far_write, wire.subscribe(), asks) => {}
+        () = forward(far_read, near_write, wire.subscribe(), answers) => {}
         _ = cut.wait_for(|wire| *wire == Wire::Cut) => {}
     }
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut wire: watch::Receiver<Wire>) {
+/// Ends when a side closes, or at bytes that `pass` does not let through.
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut wire: watch::Receiver<Wire>,
+    pass: impl Fn(&[u8]) -> bool,
+) {
     let mut buffer = vec![0; 16 * 1_024];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        if wire.wait_for(|wire| *wire != Wire::Frozen).await.is_err() {
+        if wire.wait_for(|wire| *wire != Wire::Frozen).await.is_err() || !pass(&buffer[..count]) {
             return;
         }
         if to.write_all(&buffer[..count]).await.is_err() {

@@ -1,6 +1,7 @@
 //! Links that fail, queues that die, and the graceful stop.
 
 use super::*;
+use crate::actors::dispatch::attempt::{Finished, UnderWay};
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_opens_refuses_and_is_probed() {
@@ -103,6 +104,32 @@ async fn an_attempt_that_ends_while_nobody_lives_is_answered() {
     assert_eq!(accepted.await, Ok(DispatchAnswer::Out));
     assert_eq!(refusal.await, Ok(DispatchAnswer::Refused));
     assert_eq!(house.settled().len(), 1);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_is_lost_with_a_mailbox_is_answered() {
+    let mut house = House::new(None, 10).await;
+    let parts = Arc::clone(&house.dispatch.queues[&house.route.carrier]);
+    let mut jobs = Vec::new();
+    for channels in [house.route.channels, Channels::only(Channel::Sms)] {
+        let slot = house.reserve(1).expect("a place");
+        let (job, answered) = house.job(1, slot);
+        let waiting = Owed::new(Job { channels, ..job }, parts.times.within, Arc::clone(&parts.ender)).leave();
+        let departed = parts.links[0].depart();
+        jobs.push((UnderWay { waiting, link: 0, started: Instant::now(), departed }, answered));
+    }
+    house.cast(Message::Panic);
+    let mut answers = Vec::new();
+    for (under_way, answered) in jobs {
+        house.cast(Message::Finished(Box::new(Finished::new(under_way, refused(), parts.times))));
+        answers.push(answered);
+    }
+    for answered in answers {
+        assert_eq!(answered.await, Ok(DispatchAnswer::Refused));
+    }
+    assert_eq!(house.settled().len(), 2);
     tokio::time::sleep(Duration::from_millis(100)).await;
     house.finish().await;
 }

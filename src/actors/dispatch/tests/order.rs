@@ -141,3 +141,17 @@ async fn an_attempt_needs_its_time_before_the_settle_time() {
     }
     house.finish().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_that_was_long_on_its_way_is_not_sent_late() {
+    let mut house = House::new(None, 10).await;
+    let slot = house.reserve(1).expect("a place");
+    let (job, answered) = house.job(1, slot);
+    // The process is stopped between the commit and the queue.
+    tokio::time::advance(Duration::from_secs(45)).await;
+    house.dispatch.enqueue(job);
+    assert_eq!(answered.await, Ok(DispatchAnswer::Refused));
+    assert!(house.link.seen().is_empty());
+    assert_eq!(house.settled().len(), 1);
+    house.finish().await;
+}

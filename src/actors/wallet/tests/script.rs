@@ -36,6 +36,8 @@ pub(super) struct Rows {
     pub(super) batches: Vec<usize>,
     pub(super) faults: VecDeque<Fault>,
     pub(super) poison: Option<DeliveryId>,
+    /// A batch of this order alone panics before it commits.
+    pub(super) panic_at: Option<DeliveryId>,
     /// How often the next resolutions fail.
     pub(super) unresolvable: usize,
 }
@@ -66,6 +68,7 @@ impl Script {
             if orders.iter().any(|order| Some(order.delivery) == rows.poison) {
                 return Err(StoreError::Internal("scripted".into()).into());
             }
+            assert!(orders.len() > 1 || rows.panic_at != Some(orders[0].delivery), "on purpose");
             let committed = match fault {
                 None => true,
                 Some(Fault::Away) => false,
