@@ -25,7 +25,7 @@ use crate::config::{KeysConfig, millis};
 use crate::domain::api_key::KeyHash;
 use crate::records::keys::{LiveKey, live_keys, version};
 use crate::store::{Store, StoreError, Tx};
-use crate::telemetry::names;
+use crate::telemetry::{count, names};
 
 /// Why a key does not authenticate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -239,7 +239,7 @@ impl Poller {
             Ok((epoch, keys)) => {
                 if let Some(keys) = keys {
                     info!(epoch, keys = keys.len(), "the key list has changed");
-                    gauge!(names::KEYS_LIVE).set(f64::from(u32::try_from(keys.len()).unwrap_or(u32::MAX)));
+                    gauge!(names::KEYS_LIVE).set(count(keys.len()));
                     self.shared.list.store(Arc::new(List::new(epoch, keys)));
                 }
                 let since = started.saturating_duration_since(self.shared.began).as_micros();
