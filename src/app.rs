@@ -4,6 +4,7 @@
 //! customer can reach the daemon. It is the only place that knows every part.
 
 mod actors;
+mod descriptors;
 mod edge;
 mod engine;
 mod links;
@@ -82,7 +83,8 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
         Listener::bind(name, address, limits)
             .map_err(|error| StartError::Port(format!("cannot listen on {address} ({name}.bind): {error}")))
     };
-    let api = bind("http", config.http.bind, Limits::from(&config.http))?;
+    let limits = Limits { connections_max: descriptors::connections(&config)?, ..Limits::from(&config.http) };
+    let api = bind("http", config.http.bind, limits)?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
     Ok(App { engine, storage, config, api, ops, store, keyring, carriers, clock, metrics, witness: None })

@@ -36,12 +36,15 @@ use crate::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use crate::records::idempotency::{AnswerRecord, FirstAnswer};
 use crate::store::Store;
 
+/// When to come back to a phone whose earlier orders are still undecided.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
 /// Who calls, as the key list knew it when the request came.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     pub account: AccountId,
     pub auth_epoch: i64,
-    /// The client's address after trusted proxies; for logs.
+    /// The client's address after trusted proxies: the allowlist meets it again when the key list has changed.
     pub ip: IpAddr,
 }
 
@@ -167,7 +170,6 @@ impl Sender {
     ) -> Result<Sent, Refusal> {
         let parts = &*self.parts;
         let _in_flight = parts.admission.in_flight(caller.account).map_err(|_| SendError::Overloaded)?;
-        let commit = parts.admission.commit().await.map_err(|_| SendError::Overloaded)?;
         let carrier = &request.route.carrier;
         let slot = parts
             .dispatch
@@ -176,8 +178,12 @@ impl Sender {
         let phone_key = parts.keyring.phone_key(request.phone);
         let entry = parts.cooldown.enter(phone_key).await.map_err(|error| match error {
             EnterError::CoolingDown { remaining } => SendError::CoolingDown { remaining },
-            EnterError::Busy => SendError::Overloaded,
+            // Others were before it and are still undecided: contract §8 knows no third way.
+            EnterError::Busy => SendError::CoolingDown { remaining: BUSY_RETRY },
         })?;
+        // Not before: orders that wait for the verdict on one phone would hold every permit, and an empty wallet that
+        // hammers a phone would shut the door to everybody.
+        let commit = parts.admission.commit().await.map_err(|_| SendError::Overloaded)?;
         let order = self.order(caller, &request, phone_key, claim);
         let charged = self.charge(order, entry).await?;
         drop(commit);

@@ -62,6 +62,12 @@ fn describe() {
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
+/// A count as a gauge or histogram takes it; what no `u32` holds is shown as the largest.
+#[must_use]
+pub fn count(count: impl TryInto<u32>) -> f64 {
+    f64::from(count.try_into().unwrap_or(u32::MAX))
+}
+
 /// Replaces the panic hook by one that counts, and logs where it happened without the payload: a message may hold what a
 /// row or a request held. Only the text of a plain assertion (a literal of our own) is shown.
 pub fn install_panic_hook() {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::config::{AdmissionConfig, millis};
 use crate::domain::ids::AccountId;
-use crate::telemetry::names;
+use crate::telemetry::{count, names};
 
 /// Shed: 503 `overloaded`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -130,14 +130,10 @@ impl Admission {
     /// Shows the permits to the metrics; called before each scrape, so that an order pays nothing for it.
     pub fn report(&self) {
         let counts = &self.0;
-        counts.meters.in_flight_free.set(gauge_value(counts.in_flight_max.saturating_sub(self.in_flight_now())));
-        counts.meters.commits_free.set(gauge_value(counts.commits.available_permits()));
-        counts.meters.waiters.set(gauge_value(counts.waiters.load(Ordering::Relaxed)));
+        counts.meters.in_flight_free.set(count(counts.in_flight_max.saturating_sub(self.in_flight_now())));
+        counts.meters.commits_free.set(count(counts.commits.available_permits()));
+        counts.meters.waiters.set(count(counts.waiters.load(Ordering::Relaxed)));
     }
-}
-
-fn gauge_value(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// One request between admission and answer.

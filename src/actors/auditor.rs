@@ -14,7 +14,7 @@ use crate::actors::supervise::{Child, Slot};
 use crate::domain::ids::AccountId;
 use crate::records::verification::{self, Check};
 use crate::store::{Store, StoreError};
-use crate::telemetry::names;
+use crate::telemetry::{count, names};
 
 /// Wallets of one look.
 const WALLETS_MAX: i64 = 10;
@@ -126,7 +126,7 @@ impl Round {
     }
 
     fn show(&self) {
-        self.breached.set(f64::from(u32::try_from(self.breaches).unwrap_or(u32::MAX)));
+        self.breached.set(count(self.breaches));
     }
 }
 

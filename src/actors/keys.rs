@@ -1,6 +1,6 @@
 //! Keys: who may call, all of it in memory.
 //!
-//! It owns the list of live key hashes and asks the database for the list's epoch every few moments; a change loads the
+//! It owns the list of live key hashes and asks the database for the list's version every few moments; a change loads the
 //! list anew. A look-up never touches the database, whether it hits or misses, and compares in constant time. A node whose
 //! last good poll is too old knows nobody: a key that was revoked meanwhile must not pass. A restart of the actor keeps the
 //! list, and its age.
@@ -23,9 +23,9 @@ use tracing::{info, warn};
 use crate::actors::supervise::{Child, Slot};
 use crate::config::{KeysConfig, millis};
 use crate::domain::api_key::KeyHash;
-use crate::records::keys::{LiveKey, epoch, live_keys};
+use crate::records::keys::{LiveKey, live_keys, version};
 use crate::store::{Store, StoreError, Tx};
-use crate::telemetry::names;
+use crate::telemetry::{count, names};
 
 /// Why a key does not authenticate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum KeysError {
     Stale,
 }
 
-/// A key that authenticated, and the epoch of the list that knew it.
+/// A key that authenticated, and the version of the list that knew it: an order is compared with the epoch by it.
 #[derive(Clone, Debug)]
 pub struct Known {
     pub key: Arc<LiveKey>,
@@ -65,7 +65,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The live keys of one epoch, by the first eight bytes of their hash.
+/// The live keys of one version, by the first eight bytes of their hash.
 struct List {
     epoch: i64,
     by_prefix: HashMap<u64, Vec<Arc<LiveKey>>>,
@@ -149,12 +149,6 @@ impl Keys {
         self.shared.age().is_some_and(|age| age <= self.shared.stale_after)
     }
 
-    /// The epoch of the list.
-    #[must_use]
-    pub fn epoch(&self) -> i64 {
-        self.shared.list.load().epoch
-    }
-
     /// Polls now; returns when the list is at least as new as this call, or `false` if the database could not be asked.
     /// Calls that come together share one poll.
     pub async fn reload(&self) -> bool {
@@ -164,14 +158,14 @@ impl Keys {
     }
 }
 
-/// The epoch, and the keys if it is not the one that is known.
+/// The version, and the keys if it is not the one that is known.
 type Changes = (i64, Option<Vec<LiveKey>>);
 
-/// Asks for the changes since an epoch; the store's in the house, a script in tests.
+/// Asks for the changes since a version; the store's in the house, a script in tests.
 type Source = Arc<dyn Fn(i64) -> BoxFuture<'static, Result<Changes, StoreError>> + Send + Sync>;
 
 async fn changes(tx: &Tx, known: i64) -> Result<Changes, StoreError> {
-    let current = epoch(tx).await?;
+    let current = version(tx).await?;
     if current == known {
         return Ok((current, None));
     }
@@ -245,7 +239,7 @@ impl Poller {
             Ok((epoch, keys)) => {
                 if let Some(keys) = keys {
                     info!(epoch, keys = keys.len(), "the key list has changed");
-                    gauge!(names::KEYS_LIVE).set(f64::from(u32::try_from(keys.len()).unwrap_or(u32::MAX)));
+                    gauge!(names::KEYS_LIVE).set(count(keys.len()));
                     self.shared.list.store(Arc::new(List::new(epoch, keys)));
                 }
                 let since = started.saturating_duration_since(self.shared.began).as_micros();

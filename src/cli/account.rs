@@ -8,9 +8,10 @@ use super::arguments::AccountCommand;
 use super::error::CliError;
 use super::key::KeyJson;
 use super::operator::{actor, open_store};
-use super::output::{Answer, WalletJson, rfc3339};
+use super::output::{Answer, WalletJson};
 use crate::domain::ids::AccountId;
 use crate::domain::money::MicroUsd;
+use crate::domain::time::Timestamp;
 use crate::records::accounts::{self, Account, AccountName, Closed, WELCOME_CREDIT};
 use crate::records::audit::{self, AuditRow};
 use crate::records::keys;
@@ -63,8 +64,8 @@ impl From<Account> for AccountJson {
         Self {
             account: account.id.to_string(),
             name: account.name,
-            created_at: rfc3339(account.created_at),
-            closed_at: account.closed_at.map(rfc3339),
+            created_at: account.created_at.rfc3339(),
+            closed_at: account.closed_at.map(Timestamp::rfc3339),
             live_keys: account.live_keys,
             wallet: account.wallet.into(),
         }
@@ -116,7 +117,7 @@ struct Change {
 
 impl From<AuditRow> for Change {
     fn from(row: AuditRow) -> Self {
-        Self { at: rfc3339(row.at), actor: row.actor, action: row.action, detail: row.detail }
+        Self { at: row.at.rfc3339(), actor: row.actor, action: row.action, detail: row.detail }
     }
 }
 

@@ -9,10 +9,11 @@ use super::account::no_account;
 use super::arguments::KeyCommand;
 use super::error::CliError;
 use super::operator::{actor, open_store};
-use super::output::{Answer, rfc3339};
+use super::output::Answer;
 use crate::domain::allowlist::Allowlist;
 use crate::domain::api_key::PlainKey;
 use crate::domain::ids::{AccountId, KeyId};
+use crate::domain::time::Timestamp;
 use crate::records::accounts;
 use crate::records::audit::Actor;
 use crate::records::keys::{self, Created, LIVE_MAX, ListedKey, NewKey, Revoked};
@@ -90,8 +91,8 @@ impl From<ListedKey> for KeyJson {
             id: key.id.to_string(),
             hint: key.hint,
             allow: key.allowlist.entries().collect(),
-            created_at: rfc3339(key.created_at),
-            revoked_at: key.revoked_at.map(rfc3339),
+            created_at: key.created_at.rfc3339(),
+            revoked_at: key.revoked_at.map(Timestamp::rfc3339),
         }
     }
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::error::CliError;
 use crate::domain::money::{Buckets, MicroUsd};
-use crate::domain::time::Timestamp;
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug)]
@@ -98,18 +97,12 @@ impl From<Buckets> for WalletJson {
     }
 }
 
-/// `2026-07-01T12:00:00.123Z`.
-pub(super) fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.millis()).map_or_else(|_| at.micros().to_string(), |at| format!("{at:.3}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_have_milliseconds_and_money_all_its_places() {
-        assert_eq!(rfc3339(Timestamp::from_micros(1_780_000_000_120_999)), "2026-05-28T20:26:40.120Z");
+    fn money_has_all_its_places() {
         let wallet = Buckets { free: MicroUsd::from_micros(1), ..Buckets::default() };
         let json = serde_json::to_string(&WalletJson::from(wallet)).expect("plain");
         let expected = r#"{"balance":"0.000","bonus_credit":"0.000","free_credit":"0.000001","total":"0.000001"}"#;

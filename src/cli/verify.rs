@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::operator::open_store;
-use super::output::{Answer, rfc3339};
+use super::output::Answer;
 use crate::records::verification::{self, Check, Report, UNSEEN};
 
 #[derive(Serialize)]
@@ -45,7 +45,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     let (clean, text) = (report.is_clean(), text(&report));
     let verified = Verified {
         ok: clean,
-        at: rfc3339(report.at),
+        at: report.at.rfc3339(),
         checks: report.checks.into_iter().map(CheckJson::from).collect(),
         figures: report.figures.into_iter().map(|(name, figure)| (name.replace(' ', "_"), figure.into())).collect(),
         not_seen: UNSEEN.iter().map(|(invariant, why)| Unseen { invariant: *invariant, why }).collect(),
@@ -54,7 +54,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<Answer, CliError> {
 }
 
 fn text(report: &Report) -> String {
-    let mut lines = vec![format!("at {}", rfc3339(report.at))];
+    let mut lines = vec![format!("at {}", report.at.rfc3339())];
     lines.extend(report.figures.iter().map(|(name, figure)| format!("  {figure:>12}  {name}")));
     for check in &report.checks {
         let verdict = if check.breaches == 0 { "holds " } else { "BREACH" };

@@ -78,8 +78,6 @@ fn capacities(config: &Config, rules: &mut Rules) {
         rules.between(field, value, 1, most);
     }
     rules.between("dispatch.breaker_failures", dispatch.breaker_failures, 1, 1_000_000);
-    // The contract keeps an idempotency key 24 hours.
-    rules.between("sweeper.keep_idempotency_hours", sweeper.keep_idempotency_hours, 24, 24 * 366);
     rules.between("sweeper.keep_deliveries_days", sweeper.keep_deliveries_days, 1, 36_600);
     rules.require(
         admission.in_flight_per_account_max <= admission.in_flight_max,
@@ -205,7 +203,7 @@ mod tests {
             ("[admission]\ncommits_max = 0", &["admission.commits_max"]),
             ("[wallet]\nshards = 0\nbatch_max = 0", &["wallet.shards", "wallet.batch_max"]),
             ("[tracking]\nshards = 65", &["tracking.shards"]),
-            ("[sweeper]\nkeep_idempotency_hours = 1", &["sweeper.keep_idempotency_hours"]),
+            ("[sweeper]\nkeep_deliveries_days = 0", &["sweeper.keep_deliveries_days"]),
             ("[keys]\npoll_ms = 1000", &["keys.stale_after_ms"]),
             ("[keys]\nstale_after_ms = 2000", &["keys.stale_after_ms"]),
             ("[keys]\npoll_ms = 0", &["keys.poll_ms"]),

@@ -75,6 +75,5 @@ pub struct DispatchConfig {
 pub struct SweeperConfig {
     pub every_ms: u64,
     pub batch_max: usize,
-    pub keep_idempotency_hours: u64,
     pub keep_deliveries_days: u64,
 }

@@ -40,10 +40,27 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// RFC 3339 in UTC with milliseconds and `Z`; what no calendar holds (a year past 9999) becomes 1970.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        format!("{:.3}", jiff::Timestamp::from_millisecond(self.millis()).unwrap_or_default())
+    }
 }
 
 /// A duration as whole microseconds, saturating; the unit of every duration that SQL sees.
 #[must_use]
 pub fn duration_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds() {
+        assert_eq!(Timestamp::from_micros(1_780_000_000_120_999).rfc3339(), "2026-05-28T20:26:40.120Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).rfc3339(), "1970-01-01T00:00:00.000Z");
+    }
 }

@@ -136,8 +136,8 @@ fn fields(object: Object, delivery: &Delivery) -> Object {
         .plain("refunded", delivery.refunded);
     let object = optional(object, "error_code", delivery.error_code.map(FailureCode::as_str));
     let object = optional(object, "carrier_status", delivery.carrier_status.as_deref());
-    let object = object.quoted("created_at", rfc3339(delivery.created_at));
-    let object = optional(object, "completed_at", delivery.completed_at.map(rfc3339).as_deref());
+    let object = object.quoted("created_at", delivery.created_at.rfc3339());
+    let object = optional(object, "completed_at", delivery.completed_at.map(Timestamp::rfc3339).as_deref());
     match &delivery.metadata {
         Some(pairs) => object.json("metadata", &metadata(pairs)),
         None => object.plain("metadata", "null"),
@@ -175,11 +175,6 @@ pub(crate) fn balance(wallet: &Buckets) -> Option<Bytes> {
 
 fn three(object: Object, wallet: &Buckets) -> Object {
     object.plain("balance", wallet.cash).plain("bonus_credit", wallet.bonus).plain("free_credit", wallet.free)
-}
-
-/// UTC with milliseconds and `Z`; what no calendar holds (a year past 9999) becomes the epoch.
-fn rfc3339(at: Timestamp) -> String {
-    format!("{:.3}", jiff::Timestamp::from_millisecond(at.millis()).unwrap_or_default())
 }
 
 #[cfg(test)]

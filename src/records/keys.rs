@@ -1,7 +1,8 @@
 //! API keys: hashes, hints and allowlists, and the epoch that tells every node that the list has changed.
 //!
-//! The plaintext never comes here. Every change to who may call bumps the one-row epoch in its own transaction: nodes
-//! poll it, and the accept transaction compares it, so that a revoked key cannot charge.
+//! The plaintext never comes here. Every change to who may call counts the list's version up in its own transaction: nodes
+//! poll it. A change that takes a right away also makes it the epoch, which the accept transaction compares with the
+//! version that admitted the caller, so that a revoked key cannot charge; a new key makes no order of others stale.
 
 use crate::domain::allowlist::Allowlist;
 use crate::domain::api_key::KeyHash;
@@ -106,10 +107,18 @@ static LIVE: Statement = Statement::new(
      WHERE k.revoked_us IS NULL AND a.closed_us IS NULL",
 );
 
-static EPOCH: Statement = Statement::new("auth_epoch.read", &[], &[], "SELECT epoch FROM auth_epoch WHERE one = 1");
+static VERSION: Statement =
+    Statement::new("auth_epoch.version", &[], &[], "SELECT version FROM auth_epoch WHERE one = 1");
 
-static BUMP: Statement =
-    Statement::new("auth_epoch.bump", &[], &[], "UPDATE auth_epoch SET epoch = epoch + 1 WHERE one = 1");
+static EXTEND: Statement =
+    Statement::new("auth_epoch.extend", &[], &[], "UPDATE auth_epoch SET version = version + 1 WHERE one = 1");
+
+static RESTRICT: Statement = Statement::new(
+    "auth_epoch.restrict",
+    &[],
+    &[],
+    "UPDATE auth_epoch SET version = version + 1, epoch = version + 1 WHERE one = 1",
+);
 
 /// Stores a fresh key, unless its account is closed or has too many.
 ///
@@ -138,7 +147,7 @@ pub async fn create(tx: &Tx, actor: &Actor, new: &NewKey) -> Result<Created, Sto
         Scalar::I64(at.micros()),
     ];
     tx.execute(&INSERT, &[], &scalars).await?;
-    bump(tx).await?;
+    count_up(tx, &EXTEND).await?;
     let from = if allowlist.is_empty() { "any address" } else { &allowlist };
     let detail = format!("key {key} {}, for {from}", new.hint);
     audit::record(tx, actor, at, "key.create", &new.account.to_string(), &detail).await?;
@@ -177,40 +186,40 @@ pub async fn revoke(tx: &Tx, actor: &Actor, key: KeyId) -> Result<Revoked, Store
         return Ok(if known { Revoked::Already } else { Revoked::NoKey });
     };
     let account = AccountId::from_bytes(row.id(0)?);
-    bump(tx).await?;
+    count_up(tx, &RESTRICT).await?;
     audit::record(tx, actor, at, "key.revoke", &account.to_string(), &format!("key {key}")).await?;
     Ok(Revoked::Done)
 }
 
-/// The epoch and every key that may call now, from one snapshot.
+/// The version of the list and every key that may call now, from one snapshot.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn live_keys(tx: &Tx) -> Result<(i64, Vec<LiveKey>), StoreError> {
-    let epoch = epoch(tx).await?;
+    let version = version(tx).await?;
     let rows = tx.query(&LIVE, &[], &[]).await?;
-    Ok((epoch, rows.iter().map(live_key).collect::<Result<_, _>>()?))
+    Ok((version, rows.iter().map(live_key).collect::<Result<_, _>>()?))
 }
 
 /// The version of the key list: it grows with every change to who may call.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn epoch(tx: &Tx) -> Result<i64, StoreError> {
-    let rows = tx.query(&EPOCH, &[], &[]).await?;
+pub async fn version(tx: &Tx) -> Result<i64, StoreError> {
+    let rows = tx.query(&VERSION, &[], &[]).await?;
     rows.first().ok_or_else(|| StoreError::Internal("the epoch has no row".into()))?.i64(0)
 }
 
 /// Revokes every live key of an account that closes; says how many.
 pub(super) async fn revoke_all(tx: &Tx, account: AccountId, at: Timestamp) -> Result<u64, StoreError> {
     let revoked = tx.execute(&REVOKE_ALL, &[], &[Scalar::Id(*account.as_bytes()), Scalar::I64(at.micros())]).await?;
-    bump(tx).await?;
+    count_up(tx, &RESTRICT).await?;
     Ok(revoked)
 }
 
-async fn bump(tx: &Tx) -> Result<(), StoreError> {
-    let bumped = tx.execute(&BUMP, &[], &[]).await?;
-    assert_eq!(bumped, 1, "the epoch is one row");
+async fn count_up(tx: &Tx, change: &'static Statement) -> Result<(), StoreError> {
+    let counted = tx.execute(change, &[], &[]).await?;
+    assert_eq!(counted, 1, "the epoch is one row");
     Ok(())
 }
 

@@ -241,6 +241,18 @@ pub(crate) mod planted {
          SELECT id, account, 1, x'01', 'viettel', 'sms', 0, 0, 0, 1, 0, 0, 0 FROM r",
     );
 
+    static SWELL: Statement = Statement::new(
+        "test.swell",
+        &[],
+        &[Type::Id],
+        "UPDATE wallets SET free_credit = 9223372036854775807 WHERE account = $1",
+    );
+
+    /// Fills a wallet so that nothing can be refunded into it.
+    pub(crate) async fn swell(tx: &Tx, account: AccountId) -> Result<u64, StoreError> {
+        tx.execute(&SWELL, &[], &[Scalar::Id(*account.as_bytes())]).await
+    }
+
     /// Deliveries that ended, whatever their age.
     pub(crate) async fn ended(tx: &Tx, account: AccountId, ids: &[DeliveryId]) -> Result<u64, StoreError> {
         let accounts = Column::ids(ids.iter().map(|_| account.as_bytes()));

@@ -3,7 +3,9 @@
 //! A transaction's future is shipped to a thread and polled there once: every statement is synchronous, so it never
 //! waits. WAL and `synchronous=FULL`: a commit is on the disk when it returns. The threads end when the store is dropped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,9 +49,14 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) fn open(path: PathBuf, readers: usize) -> Result<Self, StoreError> {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent)
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
                 .map_err(|error| StoreError::Unavailable(format!("{}: {error}", parent.display())))?;
         }
+        // The engine would make it readable for everybody; what it makes beside it takes this file's mode.
+        private_file(&path).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
         let writer = spawn("sqlite-writer", [connect(&path, false)?])?;
         let house = spawn("sqlite-house", [connect(&path, true)?])?;
         let orders = spawn("sqlite-orders", [connect(&path, true)?])?;
@@ -131,16 +138,16 @@ impl Sqlite {
     pub(super) fn lock_for_serving(&self) -> Result<(), StoreError> {
         let path = self.path.with_extension("lock");
         let unavailable = |why: String| StoreError::Unavailable(format!("{}: {why}", path.display()));
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| unavailable(error.to_string()))?;
+        let file = private_file(&path).map_err(|error| unavailable(error.to_string()))?;
         file.try_lock().map_err(|_| unavailable("another daemon serves this database".into()))?;
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
+}
+
+/// Opens a file, made for its owner only if it is missing.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 fn gone() -> StoreError {
@@ -369,5 +376,26 @@ fn translate(error: rusqlite::Error) -> StoreError {
             | ErrorCode::OutOfMemory,
         ) => StoreError::Unavailable(text),
         _ => StoreError::Internal(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_made_is_its_owners_alone() {
+        let dir = std::env::temp_dir().join(format!("nexo-private-{}", std::process::id()));
+        let sqlite = Sqlite::open(dir.join("deep/t.db"), 1).expect("opens");
+        sqlite.lock_for_serving().expect("locks");
+        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&dir.join("deep")), 0o700);
+        for entry in std::fs::read_dir(dir.join("deep")).expect("lists") {
+            let path = entry.expect("an entry").path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+        std::fs::remove_dir_all(dir).expect("removes");
     }
 }

@@ -145,6 +145,8 @@ declare! {
     // ---- sweeper
     /// Overdue deliveries that this node's sweeper ended.
     Counter: pub const SWEPT: &str = "nexo_swept_total";
+    /// Overdue deliveries that the sweeper could not end and passed, each time that it came by: always 0.
+    Counter: pub const SWEEP_STUCK: &str = "nexo_sweep_stuck_total";
     /// Seconds that the sweeper's watermark is behind the database's clock.
     Gauge: pub const SWEEPER_LAG_SECONDS: &str = "nexo_sweeper_lag_seconds";
     /// Rows that were folded or deleted, by table.

@@ -8,7 +8,7 @@ use nexo_route::records::accounts::{self, AccountName, Closed, WELCOME_CREDIT};
 use nexo_route::records::audit::{self, Actor};
 use nexo_route::records::keys::{self, Created, NewKey, Revoked};
 use nexo_route::records::ledger::{self, Credit, Credited, Reference};
-use nexo_route::store::Store;
+use nexo_route::store::{Statement, Store};
 
 use crate::both_engines;
 use crate::house::ledger::Ledger;
@@ -147,6 +147,13 @@ async fn rival_credits(store: Store) {
     assert_sound(&store).await;
 }
 
+/// What the accept transaction compares an order with.
+async fn epoch(store: &Store) -> i64 {
+    static EPOCH: Statement = Statement::new("test.epoch", &[], &[], "SELECT epoch FROM auth_epoch");
+    let rows = store.read(|tx| Box::pin(async move { tx.query(&EPOCH, &[], &[]).await })).await.expect("reads");
+    rows[0].i64(0).expect("a number")
+}
+
 async fn epochs(store: Store) {
     let id = account(&store, "a", MicroUsd::ZERO).await;
     let (before, none) = live(&store).await;
@@ -154,6 +161,7 @@ async fn epochs(store: Store) {
     let Created::Done(first) = key(&store, id, 1, &["10.0.0.0/8", "::1"]).await else { panic!("made") };
     let (after, known) = live(&store).await;
     assert!(after > before && known == [first]);
+    assert_eq!(epoch(&store).await, before, "a new key makes no order stale");
 
     let full = store.read(|tx| Box::pin(keys::live_keys(tx))).await.expect("reads").1;
     assert_eq!((full[0].account, full[0].hash), (id, PlainKey::from_entropy(&[1; 32]).hash()));
@@ -163,6 +171,7 @@ async fn epochs(store: Store) {
 
     assert_eq!(revoke(&store, first).await, Revoked::Done);
     let (revoked, known) = live(&store).await;
+    assert_eq!(epoch(&store).await, revoked);
     assert!(revoked > after && known.is_empty());
     assert_eq!(revoke(&store, first).await, Revoked::Already);
     assert_eq!(revoke(&store, KeyId::from_bytes([9; 16])).await, Revoked::NoKey);

@@ -34,8 +34,12 @@ pub struct NoRouteNow {
 pub(super) struct Lane {
     capacity: u32,
     per_account_max: u32,
-    /// Jobs that leave in a second: the links' rate, or what was last measured where there is none.
-    per_second: AtomicU32,
+    /// Jobs that leave in a second by the links' own rate, if they have one.
+    rate: Option<u32>,
+    /// What was last measured, where they have none.
+    measured: AtomicU32,
+    /// What still waits after this is failed: nobody needs to come back later.
+    within: Duration,
     taken: AtomicU32,
     /// The places of every account that has any.
     by_account: DashMap<AccountId, u32>,
@@ -60,7 +64,9 @@ impl Lane {
         Self {
             capacity,
             per_account_max: capacity.div_ceil(2),
-            per_second: AtomicU32::new(rate.unwrap_or(0)),
+            rate,
+            measured: AtomicU32::new(0),
+            within,
             taken: AtomicU32::new(0),
             by_account: DashMap::new(),
             closed: AtomicU64::new(OPEN),
@@ -125,7 +131,7 @@ impl Lane {
 
     /// Tells how many jobs leave in a second, where no rate says so.
     pub(super) fn measured(&self, per_second: u32) {
-        self.per_second.store(per_second, Ordering::Relaxed);
+        self.measured.store(per_second, Ordering::Relaxed);
     }
 
     fn check_open(&self) -> Result<(), NoRouteNow> {
@@ -142,9 +148,11 @@ impl Lane {
 
     /// How long `queued` jobs need to leave.
     fn full(&self, queued: u32) -> NoRouteNow {
-        let retry_after = match self.per_second.load(Ordering::Relaxed) {
-            0 => self.retry_default,
-            per_second => Duration::from_micros(u64::from(queued) * 1_000_000 / u64::from(per_second)),
+        let leave = |per_second: u32| Duration::from_micros(u64::from(queued) * 1_000_000 / u64::from(per_second));
+        let retry_after = match (self.rate, self.measured.load(Ordering::Relaxed)) {
+            (Some(rate), _) => leave(rate.max(1)),
+            (None, 0) => self.retry_default,
+            (None, measured) => leave(measured).min(self.within),
         };
         NoRouteNow { retry_after }
     }
@@ -205,8 +213,25 @@ mod tests {
         assert_eq!(lane.taken(), 450);
         let full = lane.reserve(account(3)).expect_err("all is taken");
         assert_eq!(full.retry_after, Duration::from_millis(4_500));
+        lane.measured(1);
+        let full = lane.reserve(account(3)).expect_err("all is taken");
+        assert_eq!(full.retry_after, Duration::from_millis(4_500), "a slow moment does not change the links' rate");
         drop(slots);
         assert_eq!(lane.taken(), 0);
+    }
+
+    #[test]
+    fn without_a_rate_the_measure_tells_the_drain_time_up_to_what_may_wait() {
+        let lane = lane(None, 4);
+        let _slots = [1, 1, 2, 2].map(|number| lane.reserve(account(number)).expect("room"));
+        for (measured, retry_after_ms) in [(0, 2_000), (8, 500), (2, 2_000), (0, 2_000)] {
+            lane.measured(measured);
+            let full = lane.reserve(account(3)).expect_err("all is taken");
+            assert_eq!(full.retry_after, Duration::from_millis(retry_after_ms));
+        }
+        let long = Lane::new(None, Duration::from_secs(1), 4, Duration::from_secs(2));
+        long.measured(1);
+        assert_eq!(long.full(4).retry_after, Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::config::SweeperConfig;
 use crate::domain::ids::{DeliveryId, MovementId};
 use crate::domain::time::Timestamp;
-use crate::records::idempotency::{self, Place};
+use crate::records::idempotency::{self, KEPT, Place};
 use crate::records::pruning;
 use crate::store::{Store, StoreError, Tx};
 use crate::telemetry::names;
@@ -29,7 +29,6 @@ const KEEP_WINDOWS: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Housekeeping {
     store: Store,
     batch_max: i64,
-    keep_idempotency: Duration,
     keep_deliveries: Duration,
     /// Chores that are done for this time.
     done: usize,
@@ -52,7 +51,6 @@ impl Housekeeping {
         Self {
             store: store.clone(),
             batch_max: i64::try_from(config.batch_max).unwrap_or(i64::MAX),
-            keep_idempotency: Duration::from_secs(config.keep_idempotency_hours.saturating_mul(60 * 60)),
             keep_deliveries: Duration::from_secs(config.keep_deliveries_days.saturating_mul(24 * 60 * 60)),
             done: 0,
             keys_from: Place::FIRST,
@@ -111,12 +109,12 @@ impl Housekeeping {
     }
 
     async fn keys(&mut self) -> Result<Done, StoreError> {
-        let (from, kept) = (self.keys_from.clone(), self.keep_idempotency);
+        let from = self.keys_from.clone();
         let step = self
             .store
             .write(move |tx| {
                 let from = from.clone();
-                Box::pin(async move { idempotency::prune(tx, &from, SLICE_ROWS, kept).await })
+                Box::pin(async move { idempotency::prune(tx, &from, SLICE_ROWS, KEPT).await })
             })
             .await?;
         let all = step.next.is_none();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, counter, gauge};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::housekeeping::Housekeeping;
 use crate::clock::{DatabaseClock, wall_now};
@@ -47,6 +47,7 @@ pub(super) struct Rounds {
     watermark_due: Instant,
     housekeeping: Housekeeping,
     swept: Counter,
+    stuck: Counter,
 }
 
 impl Rounds {
@@ -64,6 +65,7 @@ impl Rounds {
             watermark_due: Instant::now(),
             housekeeping: Housekeeping::new(config, store),
             swept: counter!(names::SWEPT),
+            stuck: counter!(names::SWEEP_STUCK),
         }
     }
 
@@ -73,12 +75,11 @@ impl Rounds {
         self.clock.observe(now);
         let ahead_us = wall_now().micros().saturating_sub(now.micros());
         gauge!(names::CLOCK_SKEW_SECONDS).set(ahead_us as f64 / 1e6);
-        let swept = self.sweep(now).await?;
-        if self.watermark_due <= Instant::now() && self.advance_watermark(now).await? {
-            self.watermark_due = Instant::now() + WATERMARK_EVERY;
-        }
-        self.housekeeping.run(now).await?;
-        Ok(swept)
+        // Each does its part whatever became of the others: a row that cannot be ended must not stop the rest for good.
+        let swept = self.sweep(now).await;
+        let advanced = self.keep_watermark(now).await;
+        let kept = self.housekeeping.run(now).await;
+        advanced.and(kept).and(swept)
     }
 
     /// Ends the overdue deliveries between the cursor and the youngest that can be overdue. Whether it came to the end.
@@ -106,18 +107,40 @@ impl Rounds {
         Ok(true)
     }
 
-    /// Ends at most a batch of one slice; returns up to where it has looked.
+    /// Ends at most a batch of one slice; returns up to where it has looked. A batch that cannot be ended is halved, down
+    /// to the one delivery that is to blame, which is passed: the watermark stays behind it.
     async fn sweep_slice(&self, after: DeliveryId, until: DeliveryId) -> Result<DeliveryId, StoreError> {
-        let (rows, limit) = (self.slice_rows, self.batch_max);
+        let rows = self.slice_rows;
         let (end, first) = self.store.read(move |tx| Box::pin(look(tx, after, until, rows))).await?;
         let Some(first) = first else { return Ok(end) };
-        let (looked_at, ended) =
-            self.store.write(move |tx| Box::pin(end_overdue(tx, before(first), end, limit))).await?;
-        if ended > 0 {
-            self.swept.increment(ended);
-            warn!(deliveries = ended, "overdue deliveries were ended and refunded");
+        let mut limit = self.batch_max;
+        loop {
+            // Alone, it is the one that was seen, whoever else holds it locked.
+            let end = if limit == 1 { first } else { end };
+            match self.store.write(move |tx| Box::pin(end_overdue(tx, before(first), end, limit))).await {
+                Ok((looked_at, ended)) => {
+                    if ended > 0 {
+                        self.swept.increment(ended);
+                        warn!(deliveries = ended, "overdue deliveries were ended and refunded");
+                    }
+                    return Ok(looked_at);
+                }
+                Err(StoreError::Internal(why)) if limit == 1 => {
+                    self.stuck.increment(1);
+                    error!(delivery = %first, why, "an overdue delivery cannot be ended");
+                    return Ok(first);
+                }
+                Err(StoreError::Internal(_)) => limit = (limit / 2).max(1),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(looked_at)
+    }
+
+    async fn keep_watermark(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if self.watermark_due <= Instant::now() && self.advance_watermark(now).await? {
+            self.watermark_due = Instant::now() + WATERMARK_EVERY;
+        }
+        Ok(())
     }
 
     /// Moves the watermark up to the oldest delivery that is still `sent`. One that this node's walk has passed — it was

@@ -19,6 +19,9 @@ use crate::send::{Answer, Caller, Idempotency, SendError, SendRequest};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// Keys may be revoked while an order waits for its reload: three in a row are not chance.
+const RELOADS_MAX: usize = 3;
+
 pub(super) async fn answer<B: Backend>(
     api: &Api<B>,
     headers: &HeaderMap,
@@ -33,8 +36,11 @@ pub(super) async fn answer<B: Backend>(
     let idempotency = idempotency_key(headers)?;
     let request = || request(&order, idempotency, &body);
     let mut answer = api.backend.send(caller, request()).await;
-    if answer.result == Err(SendError::StaleKey) {
-        // The database knows a newer key list than the one that let this caller in: ask it, once.
+    for _ in 0..RELOADS_MAX {
+        if answer.result != Err(SendError::StaleKey) {
+            break;
+        }
+        // The database knows a newer key list than the one that let this caller in: ask it.
         api.backend.reload_keys().await;
         let Identity { account, auth_epoch } = auth::admit(&api.backend, key, caller.ip)?;
         answer = api.backend.send(Caller { account, auth_epoch, ip: caller.ip }, request()).await;
@@ -72,7 +78,7 @@ fn reply<B>(api: &Api<B>, id: &RequestId, answer: Answer) -> Reply {
 fn refused<B>(api: &Api<B>, why: &SendError) -> ApiError {
     match *why {
         SendError::Overloaded => ApiError::Overloaded,
-        // A list that is stale twice in a row is not to be believed.
+        // A list that stays stale is not to be believed.
         SendError::Unavailable | SendError::StaleKey => ApiError::Unavailable,
         SendError::Insufficient { balance, cost } => {
             ApiError::InsufficientBalance { deposit_url: api.deposit_url.clone(), balance, cost }

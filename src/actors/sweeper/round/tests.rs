@@ -32,8 +32,7 @@ impl Scratch {
         let store = Store::open(&format!("sqlite:{}/db", directory.display()), 1).await.expect("opens");
         store.migrate().await.expect("migrates");
         let clock = DatabaseClock::new(store.ping().await.expect("answers"));
-        let config =
-            SweeperConfig { every_ms: 1_000, batch_max: 3, keep_idempotency_hours: 24, keep_deliveries_days: 0 };
+        let config = SweeperConfig { every_ms: 1_000, batch_max: 3, keep_deliveries_days: 0 };
         let mut rounds = Rounds::new(&config, &store, &clock, Duration::ZERO);
         (rounds.margin, rounds.watermark_margin) = (Duration::ZERO, Duration::ZERO);
         Self { store, rounds, directory }
@@ -56,12 +55,12 @@ impl Scratch {
         phones: std::ops::Range<i64>,
         settle_after: Duration,
     ) -> Vec<DeliveryId> {
-        let epoch = self.store.read(|tx| Box::pin(keys::epoch(tx))).await.expect("an epoch");
+        let version = self.store.read(|tx| Box::pin(keys::version(tx))).await.expect("a version");
         let now = self.store.ping().await.expect("answers");
         let order = |phone| Order {
             delivery: DeliveryId::new(now, rand::random()),
             account,
-            auth_epoch: epoch,
+            auth_epoch: version,
             phone_key: PhoneKey::from_number(phone),
             phone_sealed: vec![1],
             metadata_sealed: None,
@@ -204,4 +203,21 @@ async fn a_node_that_starts_ends_what_is_overdue_at_once_and_later_leaves_the_li
         Some(MicroUsd::from_micros(5_000_000)),
         "the walk had not passed them"
     );
+}
+
+#[tokio::test]
+async fn what_cannot_be_ended_is_passed_and_the_rest_goes_on() {
+    let mut scratch = Scratch::new().await;
+    let (broken, sound) = (scratch.account().await, scratch.account().await);
+    scratch.accept(sound, 0..2, Duration::ZERO).await;
+    let stuck = scratch.accept(broken, 2..4, Duration::ZERO).await;
+    scratch.accept(sound, 4..8, Duration::ZERO).await;
+    scratch.a_moment_later().await;
+    let swell = scratch.store.write(move |tx| Box::pin(pruning::planted::swell(tx, broken)));
+    assert_eq!(swell.await, Ok(1));
+
+    assert_eq!(scratch.rounds.run().await, Ok(true));
+    assert_eq!(scratch.spendable(sound).await, Some(MicroUsd::from_micros(5_000_000)), "all of them came back");
+    let oldest_stuck = stuck.into_iter().min().expect("two");
+    assert_eq!(scratch.watermark().await, before(oldest_stuck));
 }

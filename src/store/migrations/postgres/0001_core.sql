@@ -1,7 +1,10 @@
 CREATE TABLE batches (id uuid PRIMARY KEY, at_us bigint NOT NULL);
 
-CREATE TABLE auth_epoch (one bigint PRIMARY KEY CHECK (one = 1), epoch bigint NOT NULL);
-INSERT INTO auth_epoch VALUES (1, 1);
+-- version: every change to the key list. epoch: the version of the last change that took somebody's right to call away.
+CREATE TABLE auth_epoch (
+    one bigint PRIMARY KEY CHECK (one = 1), version bigint NOT NULL, epoch bigint NOT NULL
+);
+INSERT INTO auth_epoch VALUES (1, 1, 1);
 
 CREATE TABLE accounts (id uuid PRIMARY KEY, name text NOT NULL, created_us bigint NOT NULL, closed_us bigint);
 

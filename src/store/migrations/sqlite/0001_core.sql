@@ -1,7 +1,10 @@
 CREATE TABLE batches (id BLOB PRIMARY KEY, at_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
-CREATE TABLE auth_epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
-INSERT INTO auth_epoch VALUES (1, 1);
+-- version: every change to the key list. epoch: the version of the last change that took somebody's right to call away.
+CREATE TABLE auth_epoch (
+    one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, epoch INTEGER NOT NULL
+) STRICT;
+INSERT INTO auth_epoch VALUES (1, 1, 1);
 
 CREATE TABLE accounts (
     id BLOB PRIMARY KEY, name TEXT NOT NULL, created_us INTEGER NOT NULL, closed_us INTEGER
