@@ -222,8 +222,8 @@ async fn holds(store: Store) {
         assert!(matches!(accept_all(&store, vec![first]).await[..], [Verdict::Charged { .. }]));
         assert_eq!(settle_all(&store, vec![ended.clone()]).await, [Settled::Ended]);
         let asked = [delivered(ended.delivery), ended];
-        let held = store.read(move |tx| Box::pin(async move { settlement::hold(tx, &asked).await })).await;
-        assert_eq!(held, Ok(vec![false, true]), "the row tells whose end it has");
+        let ours = store.read(move |tx| Box::pin(async move { settlement::hold(tx, &asked).await })).await;
+        assert_eq!(ours, Ok(vec![false, true]), "the row tells whose end it has");
         let verdicts = accept_all(&store, vec![order(&store, account(1), phone).await]).await;
         let [Verdict::CoolingDown { remaining, .. }] = verdicts[..] else { panic!("{verdicts:?}") };
         assert!(remaining <= held && remaining + short > held, "{window:?}: {remaining:?}");
