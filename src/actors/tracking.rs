@@ -7,6 +7,7 @@
 //! It never dispatches: a failed receipt that leaves a channel goes back through the channel given at birth. What a
 //! shard forgets by a restart, the sweeper ends.
 
+mod ledger;
 mod settler;
 mod shard;
 mod watching;
@@ -19,7 +20,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use self::settler::{Ledger, StoreLedger};
+use self::ledger::{Ledger, StoreLedger};
 use self::shard::{Message, Shard};
 use self::watching::Needs;
 use crate::actors::group_commit::conflict_key;

@@ -7,20 +7,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::ledger::{Batch, Ledger};
 use super::watching::Life;
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
 use crate::domain::carrier::Carrier;
 use crate::domain::delivery::Status;
 use crate::domain::money::MicroUsd;
-use crate::records::idempotency::{AnswerRecord, record_answers};
-use crate::records::settlement::{self, Settled, Settlement, settle};
-use crate::store::{CommitError, Store, StoreError, Tx, Writer};
+use crate::records::idempotency::AnswerRecord;
+use crate::records::settlement::{Settled, Settlement};
+use crate::store::{CommitError, StoreError};
 use crate::telemetry::names;
 
 const BACKOFF: Duration = Duration::from_millis(20);
@@ -56,54 +56,6 @@ impl Item for Work {
             Self::Answer(answer) => [Some(conflict_key(b'k', (answer.account, &answer.key))), None],
         }
     }
-}
-
-/// What one transaction writes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Batch {
-    pub(super) settlements: Vec<Settlement>,
-    pub(super) answers: Vec<AnswerRecord>,
-}
-
-/// The transaction; the store's in the house, a script in tests.
-pub(super) trait Ledger: Send {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>>;
-
-    /// Which ends of the batch, in their order, are those that the database holds.
-    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>>;
-}
-
-pub(super) struct StoreLedger {
-    store: Store,
-    writer: Writer,
-}
-
-impl StoreLedger {
-    pub(super) fn new(store: &Store) -> Self {
-        Self { store: store.clone(), writer: store.writer() }
-    }
-}
-
-impl Ledger for StoreLedger {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>> {
-        Box::pin(self.writer.commit(None, move |tx| Box::pin(write(tx, Arc::clone(&batch)))))
-    }
-
-    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
-        let store = self.store.clone();
-        let read = async move {
-            store.read(move |tx| Box::pin(async move { settlement::hold(tx, &batch.settlements).await })).await
-        };
-        Box::pin(read)
-    }
-}
-
-async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Vec<Settled>, StoreError> {
-    // The lock order: idempotency keys come first.
-    if !batch.answers.is_empty() {
-        record_answers(tx, &batch.answers).await?;
-    }
-    if batch.settlements.is_empty() { Ok(Vec::new()) } else { settle(tx, &batch.settlements).await }
 }
 
 pub(super) struct Settler {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
-use super::settler::Batch;
+use super::ledger::Batch;
 use super::*;
 use crate::actors::supervise::Tree;
 use crate::carrier::upstream::{ReceiptState, UpstreamId};
