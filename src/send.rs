@@ -282,13 +282,13 @@ impl Sender {
 
     /// Has the answer to a keyed order written in a later batch. Refusals that moved no money have no key to write to.
     fn remember(&self, account: AccountId, claim: IdempotencyClaim, result: &Result<Sent, SendError>) {
-        let answer = match result {
-            Ok(_) => FirstAnswer::Sent,
-            Err(SendError::NoRoute { .. }) => FirstAnswer::NoRoute,
-            Err(SendError::CarrierLimited { .. }) => FirstAnswer::CarrierLimited,
+        let (delivery, answer) = match result {
+            Ok(sent) => (sent.delivery, FirstAnswer::Sent),
+            Err(SendError::NoRoute { delivery }) => (*delivery, FirstAnswer::NoRoute),
+            Err(SendError::CarrierLimited { delivery, .. }) => (*delivery, FirstAnswer::CarrierLimited),
             Err(_) => return,
         };
-        self.parts.tracking.answered(AnswerRecord { account, key: claim.key, answer });
+        self.parts.tracking.answered(AnswerRecord { account, delivery, key: claim.key, answer });
     }
 
     fn idempotency_claim(&self, request: &SendRequest) -> Option<IdempotencyClaim> {

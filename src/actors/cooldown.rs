@@ -4,8 +4,10 @@
 //! verdict, at most 250 ms. It remembers the windows of this node's own deliveries and the earliest instant at which a
 //! phone may leave again, and, for a second at most, windows that the database said others hold.
 //!
-//! It never says yes: the database decides. A shard that starts again has forgotten everything, which costs a look at the
-//! database and nothing else; an [`Entry`] whose shard has died ends without effect.
+//! It never says yes: the database decides. A shard that starts again has forgotten everything. For the windows that costs
+//! a look at the database; for the instants at which phones left it costs precision: until those 30 s are over, two
+//! dispatches to one phone may come as near as two nodes' may (30 s − `dispatch_within`), with the carrier's own limit
+//! behind. An [`Entry`] whose shard has died ends without effect.
 
 mod shard;
 mod undecided;
@@ -132,6 +134,11 @@ impl Cooldown {
     /// Tells that an attempt to the phone started at `at`.
     pub fn left(&self, phone: PhoneKey, at: Instant) {
         let _down = self.shard(phone).cast(Message::Left { phone, at });
+    }
+
+    /// Tells that the attempt which started last was refused: the phone was not called.
+    pub fn refused(&self, phone: PhoneKey) {
+        let _down = self.shard(phone).cast(Message::Refused { phone });
     }
 
     /// Tells what becomes of the phone's window after the end of the delivery that owned it.

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use self::settler::{Ledger, StoreLedger};
 use self::shard::{Message, Shard};
+use self::watching::Needs;
 use crate::actors::group_commit::conflict_key;
 use crate::actors::supervise::{Budget, Child, Slot, Tasks};
 use crate::carrier::upstream::{FailureClass, NotDurable, Receipt, ReceiptSink};
@@ -77,7 +78,7 @@ impl<J> fmt::Debug for Tracking<J> {
 /// What a tracking shard is made with.
 struct Parts<J> {
     batch_max: usize,
-    attempt_needs: Duration,
+    needs: Needs,
     ledger: Arc<dyn Fn() -> Box<dyn Ledger> + Send + Sync>,
     tasks: Tasks,
     fallbacks: mpsc::Sender<Box<J>>,
@@ -97,7 +98,7 @@ impl<J: Send + 'static> Tracking<J> {
         let store = store.clone();
         let parts = Parts {
             batch_max: config.batch_max,
-            attempt_needs: millis(dispatch.attempt_needs_ms),
+            needs: Needs { leave: millis(dispatch.dispatch_within_ms), attempt: millis(dispatch.attempt_needs_ms) },
             ledger: Arc::new(move || Box::new(StoreLedger::new(&store))),
             tasks: tasks.clone(),
             fallbacks,

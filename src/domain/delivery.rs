@@ -139,9 +139,14 @@ pub enum WindowAfter {
     Keep,
     /// No attempt was accepted or is ambiguous: the phone is free again.
     Release,
-    /// The carrier named its own remainder for this phone.
+    /// The carrier named its own remainder for this phone, and nobody was called.
     Hold(Duration),
+    /// The same, but an earlier attempt may have called the phone: its window is never made shorter.
+    Extend(Duration),
 }
+
+/// The longest remainder that a carrier is believed.
+pub const HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,8 @@ impl FirstAnswer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AnswerRecord {
     pub account: AccountId,
+    /// The order that was answered: the key may be another's by the time the answer is written.
+    pub delivery: DeliveryId,
     pub key: String,
     pub answer: FirstAnswer,
 }
@@ -92,10 +94,11 @@ static RECORD_BALANCES: Statement = Statement::new(
 
 static RECORD_ANSWERS: Statement = Statement::new(
     "idempotency_keys.record_answer",
-    &[Type::Id, Type::Text, Type::I64],
+    &[Type::Id, Type::Text, Type::Id, Type::I64],
     &[],
-    "WITH r(account, key, answer) AS ({rows}) UPDATE idempotency_keys SET answer = r.answer \
-     FROM r WHERE idempotency_keys.account = r.account AND idempotency_keys.key = r.key",
+    "WITH r(account, key, delivery, answer) AS ({rows}) UPDATE idempotency_keys SET answer = r.answer \
+     FROM r WHERE idempotency_keys.account = r.account AND idempotency_keys.key = r.key \
+     AND idempotency_keys.delivery = r.delivery",
 );
 
 static FIND: Statement = Statement::new(
@@ -184,6 +187,7 @@ pub async fn record_answers(tx: &Tx, answers: &[AnswerRecord]) -> Result<(), Sto
     let columns = [
         Column::ids(sorted.iter().map(|record| record.account.as_bytes())),
         Column::Text(sorted.iter().map(|record| record.key.as_str()).collect()),
+        Column::ids(sorted.iter().map(|record| record.delivery.as_bytes())),
         Column::I64(sorted.iter().map(|record| record.answer.number()).collect()),
     ];
     tx.execute(&RECORD_ANSWERS, &columns, &[]).await.map(drop)

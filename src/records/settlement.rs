@@ -3,9 +3,11 @@
 //! Receipts, refusals and time-outs all come here. A delivery ends once: the update matches only rows still `sent`, and
 //! everything else follows from the rows that it returns. Lock order: windows → deliveries → wallets → inserts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
-use crate::domain::delivery::{End, FailureCode, Status, WindowAfter};
+use crate::domain::carrier::Channel;
+use crate::domain::delivery::{End, FailureCode, HOLD_MAX, Status, WindowAfter};
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
 use crate::domain::time::duration_micros;
@@ -17,6 +19,8 @@ use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 pub struct Settlement {
     pub delivery: DeliveryId,
     pub end: End,
+    /// The channel of the attempt that decided the end, if one did: the delivery's from now on.
+    pub channel: Option<Channel>,
     pub window: WindowAfter,
 }
 
@@ -41,11 +45,11 @@ static LOCK_WINDOWS: Statement = Statement::new(
 
 static END: Statement = Statement::new(
     "deliveries.end",
-    &[Type::Id, Type::I64, Type::Text, Type::Text],
+    &[Type::Id, Type::I64, Type::Text, Type::Text, Type::Text],
     &[],
-    "WITH r(id, status, error_code, carrier_status) AS ({rows}) \
+    "WITH r(id, status, error_code, carrier_status, channel) AS ({rows}) \
      UPDATE deliveries SET status = r.status, error_code = r.error_code, carrier_status = r.carrier_status, \
-     completed_us = {now_us} FROM r WHERE deliveries.id = r.id AND deliveries.status = 0 \
+     channel = COALESCE(r.channel, deliveries.channel), completed_us = {now_us} FROM r WHERE deliveries.id = r.id AND deliveries.status = 0 \
      RETURNING deliveries.id, deliveries.account, deliveries.from_free, deliveries.from_bonus, deliveries.from_balance, \
      deliveries.status",
 );
@@ -79,11 +83,21 @@ static WRITE_REFUNDS: Statement = Statement::new(
 
 static FREE_WINDOWS: Statement = Statement::new(
     "windows.free",
-    &[Type::I64, Type::Id, Type::I64],
+    &[Type::I64, Type::Id, Type::I64, Type::I64],
     &[],
-    "WITH r(phone_key, delivery, hold_us) AS ({rows}) \
-     UPDATE cooldown_windows SET until_us = CASE WHEN r.hold_us = 0 THEN 0 ELSE {now_us} + r.hold_us END \
+    "WITH r(phone_key, delivery, hold_us, kept) AS ({rows}) \
+     UPDATE cooldown_windows SET until_us = CASE WHEN r.hold_us = 0 AND r.kept = 0 THEN 0 \
+     WHEN r.kept = 1 AND cooldown_windows.until_us > {now_us} + r.hold_us THEN cooldown_windows.until_us \
+     ELSE {now_us} + r.hold_us END \
      FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
+);
+
+static READ_ENDS: Statement = Statement::new(
+    "deliveries.read_ends",
+    &[Type::Id],
+    &[],
+    "WITH r(id) AS ({rows}) SELECT d.id, d.status, d.error_code, d.carrier_status \
+     FROM r JOIN deliveries d ON d.id = r.id WHERE d.status <> 0",
 );
 
 static OVERDUE: Statement = Statement::new(
@@ -129,6 +143,27 @@ pub async fn settle(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<Settled>,
     Ok(settlements.iter().map(|s| changed.remove(&s.delivery).unwrap_or(Settled::Unchanged)).collect())
 }
 
+/// Which of `settlements`, in their order, the database holds as the end of their delivery: for an end whose commit was of
+/// unknown outcome, and that is no longer there to be made.
+///
+/// # Errors
+/// [`StoreError`] if the database is out of reach.
+pub async fn hold(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<bool>, StoreError> {
+    let ids: BTreeSet<DeliveryId> = settlements.iter().map(|settlement| settlement.delivery).collect();
+    let rows = tx.query(&READ_ENDS, &[Column::ids(ids.iter().map(DeliveryId::as_bytes))], &[]).await?;
+    let mut ends = HashMap::new();
+    for row in &rows {
+        ends.insert(DeliveryId::from_bytes(row.id(0)?), (row.i64(1)?, row.opt_text(2)?, row.opt_text(3)?));
+    }
+    let holds = |Settlement { delivery, end, .. }: &Settlement| {
+        ends.get(delivery).is_some_and(|(status, code, word)| {
+            (*status, code.as_deref(), word.as_deref())
+                == (end.status().number(), failure(end).map(FailureCode::as_str), carrier_status(end))
+        })
+    };
+    Ok(settlements.iter().map(holds).collect())
+}
+
 /// The deliveries in `(after, until]` that are still `sent` past their settle time, at most `limit`, locked for this
 /// transaction; those that another transaction holds are skipped. Fewer than `limit` means that the range is done.
 ///
@@ -168,6 +203,7 @@ async fn end(tx: &Tx, settlements: &BTreeMap<DeliveryId, &Settlement>) -> Result
         Column::I64(ends().map(|end| end.status().number()).collect()),
         Column::OptText(ends().map(|end| failure(end).map(FailureCode::as_str)).collect()),
         Column::OptText(ends().map(carrier_status).collect()),
+        Column::OptText(settlements.values().map(|settlement| settlement.channel.map(Channel::as_str)).collect()),
     ];
     let rows = tx.query(&END, &columns, &[]).await?;
     rows.iter().map(ended).collect()
@@ -233,21 +269,25 @@ async fn free_windows(
     settlements: &BTreeMap<DeliveryId, &Settlement>,
     ended: &[Ended],
 ) -> Result<(), StoreError> {
-    let hold_us = |delivery: &DeliveryId| match settlements.get(delivery)?.window {
+    let remainder = |remainder: Duration| duration_micros(remainder.min(HOLD_MAX));
+    // How long the phone is held from now, and whether its window may not become shorter.
+    let hold = |delivery: &DeliveryId| match settlements.get(delivery)?.window {
         WindowAfter::Keep => None,
-        WindowAfter::Release => Some(0),
-        WindowAfter::Hold(remainder) => Some(duration_micros(remainder)),
+        WindowAfter::Release => Some((0, 0)),
+        WindowAfter::Hold(left) => Some((remainder(left), 0)),
+        WindowAfter::Extend(left) => Some((remainder(left), 1)),
     };
     let ended: HashSet<DeliveryId> = ended.iter().map(|ended| ended.delivery).collect();
-    let freed: Vec<(i64, DeliveryId, i64)> = windows
+    let freed: Vec<(i64, DeliveryId, (i64, i64))> = windows
         .iter()
         .filter(|(_, delivery)| ended.contains(delivery))
-        .filter_map(|(phone_key, delivery)| hold_us(delivery).map(|hold| (*phone_key, *delivery, hold)))
+        .filter_map(|(phone_key, delivery)| hold(delivery).map(|hold| (*phone_key, *delivery, hold)))
         .collect();
     let columns = [
         Column::I64(freed.iter().map(|(phone_key, ..)| *phone_key).collect()),
         Column::ids(freed.iter().map(|(_, delivery, _)| delivery.as_bytes())),
-        Column::I64(freed.iter().map(|(.., hold_us)| *hold_us).collect()),
+        Column::I64(freed.iter().map(|(.., (hold_us, _))| *hold_us).collect()),
+        Column::I64(freed.iter().map(|(.., (_, kept))| *kept).collect()),
     ];
     tx.execute(&FREE_WINDOWS, &columns, &[]).await.map(drop)
 }

@@ -15,7 +15,7 @@ use nexo_route::domain::time::Timestamp;
 use nexo_route::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use nexo_route::records::idempotency::{self, AnswerRecord, FirstAnswer, Place};
 use nexo_route::records::pruning::Step;
-use nexo_route::records::settlement::{Settled, Settlement};
+use nexo_route::records::settlement::{self, Settled, Settlement};
 use nexo_route::store::Store;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -29,6 +29,7 @@ both_engines! {
     async fn overdue_rows_are_found_once_and_the_watermark_never_passes_a_sent_one(store: Store) { age::overdue_rows(store).await }
     async fn windows_and_keys_are_pruned_a_slice_at_a_time(store: Store) { age::slices(store).await }
     async fn folding_old_deliveries_keeps_the_sums(store: Store) { age::folding(store).await }
+    async fn a_carriers_remainder_holds_a_phone_and_never_frees_one_that_was_called(store: Store) { holds(store).await }
     async fn an_unknown_commit_is_resolved_either_way(store: Store) { unknown(store).await }
 }
 
@@ -171,15 +172,17 @@ async fn keys(store: Store) {
     let known = find().await.expect("known");
     assert_eq!((known.delivery, known.answer), (id, None));
     assert_eq!(known.balance_after, MicroUsd::from_micros(78_000));
-    let record = AnswerRecord { account: account(1), key: "order-42".into(), answer: FirstAnswer::Sent };
-    store
-        .write(move |tx| {
-            let records = [record.clone()];
-            Box::pin(async move { idempotency::record_answers(tx, &records).await })
-        })
-        .await
-        .expect("records");
-    assert_eq!(find().await.expect("known").answer, Some(FirstAnswer::Sent));
+    for (delivery, expected) in [(DeliveryId::from_bytes([9; 16]), None), (id, Some(FirstAnswer::Sent))] {
+        let record = AnswerRecord { account: account(1), delivery, key: "order-42".into(), answer: FirstAnswer::Sent };
+        store
+            .write(move |tx| {
+                let records = [record.clone()];
+                Box::pin(async move { idempotency::record_answers(tx, &records).await })
+            })
+            .await
+            .expect("records");
+        assert_eq!(find().await.expect("known").answer, expected, "only of the order that holds the key");
+    }
     let pruned = store
         .write(|tx| Box::pin(async move { idempotency::prune(tx, &Place::FIRST, 10, Duration::ZERO).await }))
         .await;
@@ -201,4 +204,28 @@ async fn unknown(store: Store) {
     // Once it was resolved as absent it can never commit.
     let late = store.writer().commit(Some(never), |_| Box::pin(async { Ok(()) })).await;
     assert!(late.is_err());
+}
+
+async fn holds(store: Store) {
+    fund(&store, account(1), micros(0, 0, 1_000_000)).await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let (short, long) = (Duration::from_secs(5), Duration::from_secs(90));
+    let expected = [
+        (WindowAfter::Hold(short), short),
+        (WindowAfter::Extend(short), Duration::from_secs(30)),
+        (WindowAfter::Extend(long), long),
+        (WindowAfter::Hold(Duration::MAX), day),
+    ];
+    for ((window, held), phone) in expected.into_iter().zip(1..) {
+        let first = order(&store, account(1), phone).await;
+        let ended = failed(first.delivery, window);
+        assert!(matches!(accept_all(&store, vec![first]).await[..], [Verdict::Charged { .. }]));
+        assert_eq!(settle_all(&store, vec![ended.clone()]).await, [Settled::Ended]);
+        let asked = [delivered(ended.delivery), ended];
+        let ours = store.read(move |tx| Box::pin(async move { settlement::hold(tx, &asked).await })).await;
+        assert_eq!(ours, Ok(vec![false, true]), "the row tells whose end it has");
+        let verdicts = accept_all(&store, vec![order(&store, account(1), phone).await]).await;
+        let [Verdict::CoolingDown { remaining, .. }] = verdicts[..] else { panic!("{verdicts:?}") };
+        assert!(remaining <= held && remaining + short > held, "{window:?}: {remaining:?}");
+    }
 }

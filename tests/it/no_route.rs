@@ -107,7 +107,8 @@ async fn refused(house: House) {
     }
     // After a fallback that went through, the window stands.
     let id = customer.send(&forced(0, 6)).await.expect(202).string("id");
-    assert_eq!(customer.ended(&id).await["status"], "delivered");
+    let ended = customer.ended(&id).await;
+    assert_eq!((&ended["status"], &ended["channel"]), (&json!("delivered"), &json!("sms")), "the channel that it took");
     assert_eq!(customer.send(&forced(0, 6)).await.expect(429).error(), "rate_limited");
 }
 

@@ -44,6 +44,9 @@ pub(super) enum Message {
         phone: PhoneKey,
         at: Instant,
     },
+    Refused {
+        phone: PhoneKey,
+    },
     Ended {
         phone: PhoneKey,
         after: WindowAfter,
@@ -99,6 +102,7 @@ impl Actor for Shard {
             Message::Enter { phone, reply } => self.enter(state, &shard, phone, reply, now),
             Message::Decided { phone, ticket, verdict } => self.decided(state, phone, ticket, &verdict, now),
             Message::Left { phone, at } => state.windows.left(phone, at, now),
+            Message::Refused { phone } => state.windows.refused(phone, now),
             Message::Ended { phone, after } => state.windows.ended(phone, after, now),
             Message::Impatient => give_up(state, &shard, now),
             Message::Sweep => sweep(state, now),

@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::delivery::WindowAfter;
+use crate::domain::delivery::{HOLD_MAX, WindowAfter};
 use crate::domain::sealing::PhoneKey;
 use crate::records::acceptance::WINDOW;
 
 /// How long a window that somebody else holds is believed without asking again: its owner may release it.
 const ELSEWHERE: Duration = Duration::from_secs(1);
-/// The longest remainder of a carrier that is remembered here; the database remembers all of it.
-const HOLD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Half of the wrapping clock: what is further ahead than this is past.
 const HALF: u32 = 1 << 31;
 
@@ -111,17 +109,28 @@ impl Windows {
         self.own.entry(phone).and_modify(|window| window.leave = leave).or_insert(Window { until: past, leave });
     }
 
+    /// The attempt that left last did not reach the phone. What left before it is far enough back: an attempt never
+    /// starts before [`Windows::not_before`].
+    pub(super) fn refused(&mut self, phone: PhoneKey, now: Instant) {
+        let past = self.tick(now);
+        self.own.entry(phone).and_modify(|window| window.leave = past);
+    }
+
+    /// The delivery that owned the window has ended. When the phone may leave again is not its to change: that may be of
+    /// the delivery before it.
     pub(super) fn ended(&mut self, phone: PhoneKey, after: WindowAfter, now: Instant) {
-        match after {
-            WindowAfter::Keep => {}
-            WindowAfter::Release => {
-                self.own.remove(&phone);
+        let tick = self.tick(now);
+        let hold = |remainder: Duration| self.tick(now + remainder.min(HOLD_MAX));
+        let until = match after {
+            WindowAfter::Keep => return,
+            WindowAfter::Release => tick,
+            WindowAfter::Hold(remainder) => hold(remainder),
+            WindowAfter::Extend(remainder) => {
+                let left = self.own.get(&phone).and_then(|window| window.until.ahead(tick)).unwrap_or_default();
+                hold(remainder.max(left))
             }
-            WindowAfter::Hold(remainder) => {
-                let (until, leave) = (self.tick(now + remainder.min(HOLD_MAX)), self.tick(now));
-                self.own.insert(phone, Window { until, leave });
-            }
-        }
+        };
+        self.own.entry(phone).and_modify(|window| window.until = until).or_insert(Window { until, leave: tick });
     }
 
     /// Forgets what is over and, after a rush, gives memory back.
@@ -206,10 +215,37 @@ mod tests {
         windows.left(PHONE, now, now);
         windows.ended(PHONE, WindowAfter::Keep, now);
         assert!(windows.remaining(PHONE, now).is_some());
+        windows.refused(PHONE, now);
         windows.ended(PHONE, WindowAfter::Release, now);
         assert_eq!((windows.remaining(PHONE, now), windows.not_before(PHONE, now)), (None, None));
         windows.ended(PHONE, WindowAfter::Hold(secs(90)), now);
         assert_eq!(windows.remaining(PHONE, now + secs(60)), Some(secs(30)));
+    }
+
+    #[test]
+    fn an_order_that_did_not_leave_forgets_nothing_of_the_one_before() {
+        let now = Instant::now();
+        let mut windows = Windows::new(now);
+        windows.claimed(PHONE, now);
+        windows.left(PHONE, now + secs(4), now + secs(4));
+        let boundary = now + secs(30);
+        windows.claimed(PHONE, boundary);
+        windows.ended(PHONE, WindowAfter::Release, boundary);
+        assert_eq!(windows.remaining(PHONE, boundary), None);
+        assert!(windows.not_before(PHONE, boundary).is_some_and(|leave| leave >= now + secs(34)));
+    }
+
+    #[test]
+    fn a_window_that_stays_is_extended_and_never_cut() {
+        let now = Instant::now();
+        let mut windows = Windows::new(now);
+        windows.claimed(PHONE, now);
+        windows.left(PHONE, now, now);
+        for (remainder, left) in [(secs(5), secs(30)), (secs(40), secs(40)), (Duration::MAX, HOLD_MAX)] {
+            windows.ended(PHONE, WindowAfter::Extend(remainder), now);
+            assert_eq!(windows.remaining(PHONE, now), Some(left));
+            assert!(windows.not_before(PHONE, now).is_some(), "it was called");
+        }
     }
 
     #[test]

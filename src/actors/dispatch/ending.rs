@@ -15,7 +15,8 @@ use super::neighbours::Neighbours;
 use crate::actors::supervise::Tasks;
 use crate::carrier::upstream::Outcome;
 use crate::domain::carrier::Channels;
-use crate::domain::delivery::{CarrierStatus, End, FailureCode, WindowAfter};
+use crate::domain::delivery::{CarrierStatus, End, FailureCode, HOLD_MAX, WindowAfter};
+use crate::records::acceptance::WINDOW;
 use crate::records::settlement::{Settled, Settlement};
 
 /// Ends deliveries off the queue's own thread of work.
@@ -41,14 +42,17 @@ pub(super) enum Why {
 impl Ender {
     /// Settles the delivery of `job` and then answers its caller. The job's place and its code are free at once.
     pub(super) fn end(&self, job: Job, why: Why) {
-        let Job { delivery, phone_key, answer, window_kept, .. } = job;
+        let Job { delivery, phone_key, answer, window_kept, channels, .. } = job;
+        // What could not leave ended on the channel before, if there was one.
+        let channel = (!matches!(why, Why::TooLate)).then(|| channels.first());
         let unless_called = if window_kept { WindowAfter::Keep } else { WindowAfter::Release };
         let (code, carrier_status, window, told) = match why {
             Why::TooLate => (FailureCode::NoRoute, None, unless_called, DispatchAnswer::Refused),
             Why::Refused(status) => (FailureCode::NoRoute, Some(status), unless_called, DispatchAnswer::Refused),
             Why::PerPhone(remaining) => {
-                let told = DispatchAnswer::PerPhone { remaining };
-                (FailureCode::RateLimited, None, WindowAfter::Hold(remaining), told)
+                let remaining = remaining.min(HOLD_MAX);
+                let hold = if window_kept { WindowAfter::Extend } else { WindowAfter::Hold };
+                (FailureCode::RateLimited, None, hold(remaining), DispatchAnswer::PerPhone { remaining })
             }
         };
         // Without a runtime the process is ending: the sweeper of the next one settles.
@@ -56,7 +60,7 @@ impl Ender {
             return;
         }
         let settled =
-            self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, window });
+            self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, channel, window });
         let neighbours = Arc::clone(&self.neighbours);
         self.tasks.spawn(async move {
             let told = match settled.await {
@@ -91,7 +95,12 @@ pub(super) struct Owed(Option<Box<Waiting>>);
 impl Owed {
     pub(super) fn new(job: Job, within: Duration, ender: Arc<Ender>) -> Self {
         let from = job.not_before.map_or(job.claimed_at, |not_before| not_before.max(job.claimed_at));
-        Self(Some(Box::new(Waiting { job, leave_by: from + within, claim: None, ender })))
+        let mut leave_by = from + within;
+        if job.window_kept {
+            // A second channel leaves in its delivery's own window: after it another order may call the phone.
+            leave_by = leave_by.min(job.claimed_at + WINDOW);
+        }
+        Self(Some(Box::new(Waiting { job, leave_by, claim: None, ender })))
     }
 
     pub(super) fn waiting(&self) -> &Waiting {
@@ -156,9 +165,13 @@ impl Waiting {
             self.tell(DispatchAnswer::Undecided);
             return None;
         }
+        if !self.job.window_kept {
+            self.ender.neighbours.refused(self.job.phone_key);
+        }
         let now = Instant::now();
+        let in_time = now + needs <= self.job.settle_by && now + within <= self.job.claimed_at + WINDOW;
         match self.job.channels.after_first() {
-            Some(rest) if matches!(why, Why::Refused(_)) && now + needs <= self.job.settle_by => {
+            Some(rest) if matches!(why, Why::Refused(_)) && in_time => {
                 self.job.channels = Channels::only(rest.first());
                 self.leave_by = now + within;
                 Some(Owed(Some(self)))

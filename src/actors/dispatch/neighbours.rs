@@ -17,6 +17,9 @@ pub trait Neighbours: Send + Sync + fmt::Debug + 'static {
     /// An attempt to the phone starts.
     fn left(&self, phone: PhoneKey, at: Instant);
 
+    /// The attempt that started last was refused or not sent, and none of its delivery before it was taken.
+    fn refused(&self, phone: PhoneKey);
+
     /// An attempt is about to start; receipts may come from now on.
     fn watch(&self, flight: InFlight<Fallback>);
 
@@ -37,6 +40,10 @@ pub struct Beside {
 impl Neighbours for Beside {
     fn left(&self, phone: PhoneKey, at: Instant) {
         self.cooldown.left(phone, at);
+    }
+
+    fn refused(&self, phone: PhoneKey) {
+        self.cooldown.refused(phone);
     }
 
     fn watch(&self, flight: InFlight<Fallback>) {

@@ -94,6 +94,7 @@ impl Upstream for FakeLink {
 #[derive(Debug, Default)]
 struct Probe {
     left: StdMutex<Vec<PhoneKey>>,
+    refused: StdMutex<Vec<PhoneKey>>,
     watched: StdMutex<Vec<(DeliveryId, Channel)>>,
     fallbacks: StdMutex<VecDeque<Box<Fallback>>>,
     settled: StdMutex<Vec<Settlement>>,
@@ -105,6 +106,10 @@ struct Probe {
 impl Neighbours for Probe {
     fn left(&self, phone: PhoneKey, _at: Instant) {
         self.left.lock().expect("not poisoned").push(phone);
+    }
+
+    fn refused(&self, phone: PhoneKey) {
+        self.refused.lock().expect("not poisoned").push(phone);
     }
 
     fn watch(&self, flight: InFlight<Fallback>) {

@@ -209,7 +209,7 @@ async fn end_overdue(
 
 fn timed_out(delivery: DeliveryId) -> Settlement {
     let end = End::Failed { code: FailureCode::Timeout, carrier_status: None };
-    Settlement { delivery, end, window: WindowAfter::Keep }
+    Settlement { delivery, end, channel: None, window: WindowAfter::Keep }
 }
 
 /// The largest id that is smaller.

@@ -19,7 +19,7 @@ use crate::domain::carrier::Carrier;
 use crate::domain::delivery::Status;
 use crate::domain::money::MicroUsd;
 use crate::records::idempotency::{AnswerRecord, record_answers};
-use crate::records::settlement::{Settled, Settlement, settle};
+use crate::records::settlement::{self, Settled, Settlement, settle};
 use crate::store::{CommitError, Store, StoreError, Tx, Writer};
 use crate::telemetry::names;
 
@@ -68,21 +68,33 @@ pub(super) struct Batch {
 /// The transaction; the store's in the house, a script in tests.
 pub(super) trait Ledger: Send {
     fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>>;
+
+    /// Which ends of the batch, in their order, are those that the database holds.
+    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>>;
 }
 
 pub(super) struct StoreLedger {
+    store: Store,
     writer: Writer,
 }
 
 impl StoreLedger {
     pub(super) fn new(store: &Store) -> Self {
-        Self { writer: store.writer() }
+        Self { store: store.clone(), writer: store.writer() }
     }
 }
 
 impl Ledger for StoreLedger {
     fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>> {
         Box::pin(self.writer.commit(None, move |tx| Box::pin(write(tx, Arc::clone(&batch)))))
+    }
+
+    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
+        let store = self.store.clone();
+        let read = async move {
+            store.read(move |tx| Box::pin(async move { settlement::hold(tx, &batch.settlements).await })).await
+        };
+        Box::pin(read)
     }
 }
 
@@ -112,10 +124,13 @@ impl Settler {
             let outcome = self.ledger.settle(Arc::clone(&part.batch)).await;
             histogram!(names::COMMIT_SECONDS, "kind" => "settle").record(since.elapsed());
             match outcome {
-                Ok(settled) => return Ok(part.committed(merge(settled, maybe))),
+                Ok(settled) => {
+                    let settled = self.merged(&part.batch, settled, maybe).await;
+                    return Ok(part.committed(settled));
+                }
                 Err(CommitError::Unknown { outcome }) => {
                     count_failure("unknown");
-                    maybe = Some(merge(outcome, maybe));
+                    maybe = Some(either(outcome, maybe));
                 }
                 Err(CommitError::NotCommitted(StoreError::Internal(why))) => {
                     count_failure("not_committed");
@@ -130,6 +145,29 @@ impl Settler {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(BACKOFF_MAX);
         }
+    }
+
+    /// What a repetition found, after commits of unknown outcome that `maybe` ended rows. A row that was ended meanwhile
+    /// was ended by them or by somebody else: the row tells.
+    async fn merged(&mut self, batch: &Arc<Batch>, settled: Vec<Settled>, maybe: Option<Vec<Settled>>) -> Vec<Settled> {
+        let Some(maybe) = maybe else {
+            return settled;
+        };
+        let mut wait = BACKOFF;
+        let held = loop {
+            match self.ledger.hold(Arc::clone(batch)).await {
+                Ok(held) => break held,
+                Err(StoreError::Internal(why)) => {
+                    error!(%why, "the ends of an unknown commit cannot be read");
+                    return settled;
+                }
+                Err(why) => warn!(%why, "the ends of an unknown commit wait for the database"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(BACKOFF_MAX);
+        };
+        let ours = maybe.into_iter().zip(held).map(|(maybe, held)| if held { maybe } else { Settled::Unchanged });
+        either(settled, Some(ours.collect()))
     }
 }
 
@@ -152,13 +190,12 @@ impl Committer for Settler {
     }
 }
 
-/// A row that the doubtful commit ended is ended, whether it was that commit or its repetition.
-fn merge(settled: Vec<Settled>, maybe: Option<Vec<Settled>>) -> Vec<Settled> {
+/// Ended by either of two commits.
+fn either(settled: Vec<Settled>, maybe: Option<Vec<Settled>>) -> Vec<Settled> {
     let Some(maybe) = maybe else {
         return settled;
     };
-    let either = |(now, before)| if before == Settled::Ended { before } else { now };
-    settled.into_iter().zip(maybe).map(either).collect()
+    settled.into_iter().zip(maybe).map(|(now, before)| if before == Settled::Ended { before } else { now }).collect()
 }
 
 fn count_failure(outcome: &'static str) {

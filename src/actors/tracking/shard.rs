@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::settler::{Ending, Reply, Settler, Work};
-use super::watching::{Failed, Watching};
+use super::watching::{Failed, Needs, Watching};
 use super::{InFlight, Parts, failure_code};
 use crate::actors::group_commit::GroupCommit;
 use crate::actors::supervise::Tasks;
@@ -60,7 +60,7 @@ pub(super) struct State<J> {
     watching: Watching<J>,
     group: GroupCommit<Settler>,
     tasks: Tasks,
-    attempt_needs: Duration,
+    needs: Needs,
     fallbacks: mpsc::Sender<Box<J>>,
     finish: Option<oneshot::Sender<()>>,
     in_flight: Gauge,
@@ -82,7 +82,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
             watching: Watching::default(),
             group: GroupCommit::new(parts.batch_max, move || Settler::new(ledger())),
             tasks: parts.tasks.clone(),
-            attempt_needs: parts.attempt_needs,
+            needs: parts.needs,
             fallbacks: parts.fallbacks.clone(),
             finish: None,
             in_flight: gauge!(names::DELIVERIES_IN_FLIGHT, "shard" => self.number.to_string()),
@@ -144,14 +144,17 @@ impl<J> State<J> {
         };
         // Dropping the reply tells the link to keep the receipt. What the settle clock knows stays known.
         if self.group.waiting() < RECEIPTS_WAITING_MAX {
-            self.end(Settlement { delivery, end, window: WindowAfter::Keep }, Reply::Link(reply));
+            self.end(
+                Settlement { delivery, end, channel: Some(receipt.channel), window: WindowAfter::Keep },
+                Reply::Link(reply),
+            );
         }
     }
 
     /// How a failed receipt ends its delivery; `None` if it does not.
     fn failed(&mut self, receipt: &Receipt, class: FailureClass) -> Option<End> {
         let delivery = receipt.delivery;
-        let verdict = self.watching.failed(delivery, receipt.channel, self.attempt_needs, Instant::now());
+        let verdict = self.watching.failed(delivery, receipt.channel, self.needs, Instant::now());
         match verdict {
             Failed::Stale => {
                 self.count(delivery, "stale");
@@ -170,9 +173,9 @@ impl<J> State<J> {
     }
 
     fn tick(&mut self) {
-        for (delivery, life) in self.watching.overdue(Instant::now()) {
+        for (delivery, channel, life) in self.watching.overdue(Instant::now()) {
             let end = End::Failed { code: FailureCode::Timeout, carrier_status: None };
-            let settlement = Settlement { delivery, end, window: WindowAfter::Keep };
+            let settlement = Settlement { delivery, end, channel, window: WindowAfter::Keep };
             self.group.push(Work::End(Ending { settlement, life: Some(life), reply: Reply::Nobody }));
         }
         self.in_flight.set(f64::from(u32::try_from(self.watching.len()).unwrap_or(u32::MAX)));

@@ -74,6 +74,12 @@ impl Ledger for Script {
         });
         Box::pin(async move { outcome.map(|settled| settled.expect("a scripted panic")) })
     }
+
+    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
+        let ours = |settlement: &Settlement| self.ended(settlement.delivery).as_ref() == Some(&settlement.end);
+        let held = batch.settlements.iter().map(ours).collect();
+        Box::pin(async move { Ok(held) })
+    }
 }
 
 struct House {
@@ -91,7 +97,7 @@ impl House {
         let ledger = script.clone();
         let parts = Parts {
             batch_max: 16,
-            attempt_needs: Duration::from_secs(20),
+            needs: Needs { leave: Duration::from_secs(5), attempt: Duration::from_secs(20) },
             ledger: Arc::new(move || Box::new(ledger.clone())),
             tasks: tasks.clone(),
             fallbacks: sender,
@@ -128,7 +134,7 @@ fn id(number: u8) -> DeliveryId {
 
 fn refused(number: u8) -> Settlement {
     let end = End::Failed { code: FailureCode::NoRoute, carrier_status: None };
-    Settlement { delivery: id(number), end, window: WindowAfter::Release }
+    Settlement { delivery: id(number), end, channel: None, window: WindowAfter::Release }
 }
 
 fn code(end: Option<End>) -> Option<FailureCode> {
@@ -206,6 +212,14 @@ async fn an_unknown_commit_is_repeated_and_reported_once() {
     assert_eq!(house.tracking.settle(refused(2)).await, Ok(Settled::Ended));
     assert_eq!(code(house.script.ended(id(2))), Some(FailureCode::NoRoute));
     assert_eq!(house.script.with(|rows| rows.transactions), 4);
+    // The commit did not happen, and another node's receipt ended the delivery before it was repeated.
+    house.script.with(|rows| rows.faults.push_back(Fault::LostBeforeCommit));
+    let (settled, ()) = tokio::join!(house.tracking.settle(refused(3)), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let end = End::Delivered { carrier_status: CarrierStatus::clean("word") };
+        house.script.with(|rows| rows.ended.insert(id(3), end));
+    });
+    assert_eq!(settled, Ok(Settled::Unchanged), "that end is not ours to report");
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,6 +238,7 @@ async fn answers_travel_with_the_ends() {
     let house = House::new().await;
     let record = |key: &str| AnswerRecord {
         account: AccountId::from_bytes([1; 16]),
+        delivery: id(1),
         key: key.into(),
         answer: FirstAnswer::Sent,
     };

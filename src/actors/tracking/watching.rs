@@ -12,6 +12,7 @@ use super::InFlight;
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::ids::DeliveryId;
 use crate::domain::money::MicroUsd;
+use crate::records::acceptance::WINDOW;
 
 /// How much later than its settle time a delivery ends: a receipt on its way may still win.
 pub(super) const SLACK: Duration = Duration::from_millis(500);
@@ -31,6 +32,13 @@ pub(super) struct Watched<J> {
     awaited: Option<Channel>,
     settle_by: Instant,
     fallback: Option<Box<J>>,
+}
+
+/// What a second attempt takes: until it has left, and until its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
+    pub(super) leave: Duration,
+    pub(super) attempt: Duration,
 }
 
 /// What a failed receipt means.
@@ -74,22 +82,18 @@ impl<J> Watching<J> {
         self.by_delivery.get(&delivery).map(|watched| &watched.life.carrier)
     }
 
-    /// Judges a failed receipt of `channel`. A fallback is only given with `needs` left before the settle time; it is to be
-    /// given back if dispatch does not take it.
-    pub(super) fn failed(
-        &mut self,
-        delivery: DeliveryId,
-        channel: Channel,
-        needs: Duration,
-        now: Instant,
-    ) -> Failed<J> {
+    /// Judges a failed receipt of `channel`. A fallback is only given with time left: before the settle time, and to leave
+    /// within the delivery's own window, after which another order may call the phone. It is to be given back if dispatch
+    /// does not take it.
+    pub(super) fn failed(&mut self, delivery: DeliveryId, channel: Channel, needs: Needs, now: Instant) -> Failed<J> {
         let Some(watched) = self.by_delivery.get_mut(&delivery) else {
             return Failed::Ends;
         };
         if watched.awaited != Some(channel) {
             return Failed::Stale;
         }
-        if now + needs > watched.settle_by {
+        let too_late = now + needs.attempt > watched.settle_by || now + needs.leave > watched.life.accepted_at + WINDOW;
+        if too_late {
             return Failed::Ends;
         }
         let Some(job) = watched.fallback.take() else {
@@ -99,13 +103,13 @@ impl<J> Watching<J> {
         Failed::FallsBack(job)
     }
 
-    /// Takes out what no receipt came for.
-    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(DeliveryId, Life)> {
+    /// Takes out what no receipt came for, and the channel that it was awaited on.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(DeliveryId, Option<Channel>, Life)> {
         if self.next_due.is_none_or(|due| due + SLACK > now) {
             return Vec::new();
         }
         let overdue = self.by_delivery.extract_if(|_, watched| watched.settle_by + SLACK <= now);
-        let overdue = overdue.map(|(delivery, watched)| (delivery, watched.life)).collect();
+        let overdue = overdue.map(|(delivery, watched)| (delivery, watched.awaited, watched.life)).collect();
         self.next_due = self.by_delivery.values().map(|watched| watched.settle_by).min();
         if self.by_delivery.len() < self.by_delivery.capacity() / 4 {
             self.by_delivery.shrink_to(self.by_delivery.len() * 2);
@@ -122,7 +126,8 @@ impl<J> Watching<J> {
 mod tests {
     use super::*;
 
-    const NEEDS: Duration = Duration::from_secs(20);
+    const NEED: Duration = Duration::from_secs(20);
+    const NEEDS: Needs = Needs { leave: Duration::from_secs(5), attempt: NEED };
 
     fn in_flight(number: u8, settle_by: Instant, fallback: Option<char>) -> InFlight<char> {
         InFlight {
@@ -145,14 +150,20 @@ mod tests {
     fn a_failed_receipt_falls_back_once_and_only_in_time() {
         let (mut watching, now) = (Watching::default(), Instant::now());
         let [one, two, three] = [1, 2, 3].map(|n| DeliveryId::from_bytes([n; 16]));
-        watching.watch(in_flight(1, now + NEEDS, Some('a')));
-        watching.watch(in_flight(2, now + NEEDS - Duration::from_secs(1), Some('b')));
+        watching.watch(in_flight(1, now + NEED, Some('a')));
+        watching.watch(in_flight(2, now + NEED - Duration::from_secs(1), Some('b')));
         assert!(matches!(watching.failed(one, Channel::Sms, NEEDS, now), Failed::Stale));
         assert!(matches!(watching.failed(one, Channel::Voice, NEEDS, now), Failed::FallsBack(job) if *job == 'a'));
         assert!(matches!(watching.failed(one, Channel::Voice, NEEDS, now), Failed::Stale), "a duplicate");
         assert!(matches!(watching.failed(two, Channel::Voice, NEEDS, now), Failed::Ends), "too late");
         assert!(matches!(watching.failed(three, Channel::Voice, NEEDS, now), Failed::Ends), "unknown here");
-        let next = InFlight { channel: Channel::Sms, ..in_flight(1, now + NEEDS, None) };
+        let late = Duration::from_secs(26);
+        let [four, five] = [4, 5].map(|n| DeliveryId::from_bytes([n; 16]));
+        watching.watch(InFlight { accepted_at: now - late, ..in_flight(4, now + NEED, Some('d')) });
+        watching.watch(InFlight { accepted_at: now - Duration::from_secs(25), ..in_flight(5, now + NEED, Some('e')) });
+        assert!(matches!(watching.failed(four, Channel::Voice, NEEDS, now), Failed::Ends), "its window would be over");
+        assert!(matches!(watching.failed(five, Channel::Voice, NEEDS, now), Failed::FallsBack(_)));
+        let next = InFlight { channel: Channel::Sms, ..in_flight(1, now + NEED, None) };
         watching.watch(next);
         assert!(matches!(watching.failed(one, Channel::Sms, NEEDS, now), Failed::Ends));
     }
@@ -165,7 +176,7 @@ mod tests {
         }
         let mut due = |secs| {
             let overdue = watching.overdue(now + Duration::from_secs(secs) + SLACK);
-            overdue.into_iter().map(|(delivery, _)| delivery.as_bytes()[0]).collect::<Vec<_>>()
+            overdue.into_iter().map(|(delivery, ..)| delivery.as_bytes()[0]).collect::<Vec<_>>()
         };
         assert_eq!(due(9), [0; 0]);
         assert_eq!(due(10), [2]);

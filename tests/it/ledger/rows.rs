@@ -99,10 +99,15 @@ pub(super) async fn settle_all(store: &Store, settlements: Vec<Settlement>) -> V
 }
 
 pub(super) fn failed(delivery: DeliveryId, window: WindowAfter) -> Settlement {
-    Settlement { delivery, end: End::Failed { code: FailureCode::NoRoute, carrier_status: None }, window }
+    Settlement {
+        delivery,
+        end: End::Failed { code: FailureCode::NoRoute, carrier_status: None },
+        channel: None,
+        window,
+    }
 }
 
 pub(super) fn delivered(delivery: DeliveryId) -> Settlement {
     let end = End::Delivered { carrier_status: CarrierStatus::clean("success") };
-    Settlement { delivery, end, window: WindowAfter::Keep }
+    Settlement { delivery, end, channel: Some(Channel::Sms), window: WindowAfter::Keep }
 }

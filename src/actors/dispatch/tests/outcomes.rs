@@ -1,7 +1,7 @@
 //! What each outcome of an attempt does to its delivery.
 
 use super::*;
-use crate::domain::delivery::{End, FailureCode};
+use crate::domain::delivery::{End, FailureCode, HOLD_MAX};
 
 fn no_route(status: Option<&str>) -> End {
     End::Failed { code: FailureCode::NoRoute, carrier_status: status.map(CarrierStatus::clean) }
@@ -35,6 +35,7 @@ async fn refused_and_not_sent_fall_back_once_then_end() {
         assert_eq!((settled.len(), &settled[0].end), (1, &no_route(Some("busy"))));
         assert_eq!(settled[0].window, WindowAfter::Release, "nobody was called");
         assert_eq!(house.windows(), [WindowAfter::Release]);
+        assert_eq!(house.probe.refused.lock().expect("not poisoned").len(), 3, "no attempt counts that was refused");
         house.finish().await;
     }
 }
@@ -126,6 +127,16 @@ async fn a_failed_receipt_brings_the_second_channel_once() {
     settle_down().await;
     assert_eq!(house.settled()[0].window, WindowAfter::Keep);
     assert_eq!(house.windows(), [WindowAfter::Keep]);
+
+    // A carrier's remainder never shortens the window of a phone that was called, and is believed for a day at most.
+    let per_phone = Outcome::PerPhone { retry_after: Duration::MAX };
+    house.link.answer(Outcome::Accepted, per_phone);
+    assert_eq!(house.send_one().await, DispatchAnswer::Out);
+    let fallback = house.probe.fallbacks.lock().expect("not poisoned").pop_front().expect("a channel is left");
+    house.hand_back.send(fallback).await.expect("the relay lives");
+    settle_down().await;
+    assert_eq!(house.settled()[1].window, WindowAfter::Extend(HOLD_MAX));
+    assert!(house.probe.refused.lock().expect("not poisoned").is_empty(), "it was called every time");
     house.finish().await;
 }
 
