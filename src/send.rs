@@ -36,9 +36,6 @@ use crate::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use crate::records::idempotency::{AnswerRecord, FirstAnswer};
 use crate::store::Store;
 
-/// When to come back to a phone whose earlier orders are still undecided.
-const BUSY_RETRY: Duration = Duration::from_secs(1);
-
 /// Who calls, as the key list knew it when the request came.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
@@ -178,11 +175,10 @@ impl Sender {
         let phone_key = parts.keyring.phone_key(request.phone);
         let entry = parts.cooldown.enter(phone_key).await.map_err(|error| match error {
             EnterError::CoolingDown { remaining } => SendError::CoolingDown { remaining },
-            // Others were before it and are still undecided: contract §8 knows no third way.
-            EnterError::Busy => SendError::CoolingDown { remaining: BUSY_RETRY },
+            // Earlier orders for this phone are still undecided: contract §8 knows no third way.
+            EnterError::Busy => SendError::CoolingDown { remaining: Duration::from_secs(1) },
         })?;
-        // Not before: orders that wait for the verdict on one phone would hold every permit, and an empty wallet that
-        // hammers a phone would shut the door to everybody.
+        // Not before: orders that wait for one phone's verdict would hold every permit and shut the door to everybody.
         let commit = parts.admission.commit().await.map_err(|_| SendError::Overloaded)?;
         let order = self.order(caller, &request, phone_key, claim);
         let charged = self.charge(order, entry).await?;

@@ -9,6 +9,7 @@ mod error;
 mod gate;
 mod migrations;
 mod postgres;
+mod reads;
 mod row;
 mod sqlite;
 mod statement;
@@ -23,7 +24,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 pub use error::{CommitError, StoreError};
-use gate::{Gate, Pass};
+use reads::Gates;
 pub use row::Row;
 pub use statement::{Column, Scalar, Statement, Type};
 pub use tx::Tx;
@@ -42,30 +43,10 @@ pub struct Store {
     gates: Arc<Gates>,
 }
 
-/// The gates before reads that customers ask for. Orders have their own: whoever lists deliveries in a loop must not hold up
-/// the look-up of an idempotency key.
-#[derive(Debug)]
-struct Gates {
-    orders: Gate,
-    customers: Gate,
-}
-
 #[derive(Debug)]
 enum Engine {
     Sqlite(sqlite::Sqlite),
     Postgres(postgres::Postgres),
-}
-
-/// Who asks for a read: each has connections of its own, which the others cannot take.
-#[derive(Debug)]
-#[allow(dead_code, reason = "a pass is held for its drop")]
-enum Reader {
-    /// The daemon itself, and commands.
-    House,
-    /// An order, for its idempotency key.
-    Order(Pass),
-    /// A customer who looks something up.
-    Customer(Pass),
 }
 
 /// Which engine a store runs on.
@@ -97,9 +78,7 @@ impl Store {
         } else {
             return Err(StoreError::Internal("store.url is neither sqlite:PATH nor postgres://…".into()));
         };
-        let seats = readers.max(1);
-        let gates = Gates { orders: Gate::new(seats), customers: Gate::new(seats) };
-        Ok(Self { engine: Arc::new(engine), gates: Arc::new(gates) })
+        Ok(Self { engine: Arc::new(engine), gates: Arc::new(Gates::new(readers)) })
     }
 
     #[must_use]
@@ -108,89 +87,6 @@ impl Store {
             Engine::Sqlite(_) => EngineKind::Sqlite,
             Engine::Postgres(_) => EngineKind::Postgres,
         }
-    }
-
-    /// Runs `work` in one read-only transaction that sees one snapshot: for the daemon itself, and for commands.
-    ///
-    /// # Errors
-    /// What `work` returns, or [`StoreError::Unavailable`].
-    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
-    {
-        self.read_as(Reader::House, work).await
-    }
-
-    /// Runs `work` like [`Store::read`] for a customer who looks something up: after other customers, and on connections
-    /// that nothing else needs.
-    ///
-    /// # Errors
-    /// What `work` returns, or [`StoreError::Unavailable`], also for too many such reads at once.
-    pub async fn read_for_customer<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
-    {
-        self.read_as(Reader::Customer(self.gates.customers.enter().await?), work).await
-    }
-
-    /// Runs `work` like [`Store::read_for_customer`] for an order, after other orders only.
-    ///
-    /// # Errors
-    /// As [`Store::read_for_customer`].
-    pub async fn read_for_order<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
-    {
-        self.read_as(Reader::Order(self.gates.orders.enter().await?), work).await
-    }
-
-    async fn read_as<T, F>(&self, reader: Reader, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
-    {
-        match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(reader, work).await,
-            Engine::Postgres(postgres) => postgres.read(reader, work).await,
-        }
-    }
-
-    /// Runs `work` like [`Store::read`], without the time limit of a request and on a connection of its own: for `verify`.
-    /// Dropped, it ends the work.
-    ///
-    /// # Errors
-    /// What `work` returns, or [`StoreError::Unavailable`].
-    pub async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
-    {
-        match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-            Engine::Postgres(postgres) => postgres.read_long(None, work).await,
-        }
-    }
-
-    /// Runs `work` like [`Store::read_long`], for `limit` at most: then it is called off, in the database too.
-    ///
-    /// # Errors
-    /// What `work` returns, or [`StoreError::Unavailable`], also for the limit.
-    pub async fn read_within<T, F>(&self, limit: Duration, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
-    {
-        let read = async {
-            match &*self.engine {
-                Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-                Engine::Postgres(postgres) => postgres.read_long(Some(limit), work).await,
-            }
-        };
-        let called_off = || StoreError::Unavailable("a read took too long and was called off".into());
-        tokio::time::timeout(limit, read).await.unwrap_or_else(|_| Err(called_off()))
     }
 
     /// Runs `work` in one transaction and commits it; runs it again after a deadlock or a serialization failure.
@@ -310,33 +206,4 @@ impl Store {
 async fn pause_before_retry(attempt: u32) {
     let jitter = rand::random_range(2..=10_u64);
     tokio::time::sleep(Duration::from_millis(jitter.saturating_mul(u64::from(attempt)))).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    static ENDLESS: Statement = Statement::new(
-        "test.endless",
-        &[],
-        &[],
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n",
-    );
-
-    #[tokio::test]
-    async fn a_read_past_its_limit_ends_in_the_database_too() {
-        let dir = std::env::temp_dir().join(format!("nexo-within-{}", std::process::id()));
-        let store = Store::open(&format!("sqlite:{}/t.db", dir.display()), 1).await.expect("opens");
-        let (working, mut ended) = tokio::sync::mpsc::channel::<()>(1);
-        let read = store.read_within(Duration::from_millis(50), move |tx| {
-            Box::pin(async move {
-                let _held_by_the_work = working;
-                tx.query(&ENDLESS, &[], &[]).await
-            })
-        });
-        assert!(matches!(read.await, Err(StoreError::Unavailable(_))));
-        assert_eq!(ended.recv().await, None, "the thread has given it up");
-        assert!(store.ping().await.is_ok());
-        std::fs::remove_dir_all(dir).expect("removes");
-    }
 }

@@ -4,6 +4,7 @@
 //! without statistics. A connection whose transaction did not end is thrown away, never given back.
 
 mod failure;
+mod parameters;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,13 +16,13 @@ use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::failure::{no_connection, refused, slow, translate};
-use super::Reader;
+use self::parameters::{parameters, scalar_ids};
 use super::error::{CommitError, StoreError};
+use super::reads::Reader;
 use super::row::{Row, Values};
 use super::statement::{Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
@@ -337,45 +338,4 @@ impl PgTx {
     async fn prepare(&self, statement: &'static Statement) -> Result<tokio_postgres::Statement, StoreError> {
         self.object().prepare_cached(statement.postgres()).await.map_err(|error| translate(&error))
     }
-}
-
-/// Ids as the driver's type, kept alive for [`parameters`].
-fn scalar_ids(scalars: &[Scalar<'_>]) -> Vec<Option<uuid::Uuid>> {
-    scalars
-        .iter()
-        .map(|scalar| match scalar {
-            Scalar::Id(bytes) => Some(uuid::Uuid::from_bytes(*bytes)),
-            Scalar::OptId(bytes) => bytes.map(uuid::Uuid::from_bytes),
-            _ => None,
-        })
-        .collect()
-}
-
-fn parameters<'p>(
-    columns: &'p [Column<'_>],
-    scalars: &'p [Scalar<'_>],
-    ids: &'p [Option<uuid::Uuid>],
-) -> Vec<&'p (dyn ToSql + Sync)> {
-    let columns = columns.iter().map(|column| -> &(dyn ToSql + Sync) {
-        match column {
-            Column::I64(values) => values,
-            Column::OptI64(values) => values,
-            Column::Text(values) => values,
-            Column::OptText(values) => values,
-            Column::Bytes(values) => values,
-            Column::OptBytes(values) => values,
-            Column::Id(values) => values,
-        }
-    });
-    let scalars = scalars.iter().zip(ids).map(|(scalar, id)| -> &(dyn ToSql + Sync) {
-        match scalar {
-            Scalar::I64(value) => value,
-            Scalar::OptI64(value) => value,
-            Scalar::Text(value) => value,
-            Scalar::OptText(value) => value,
-            Scalar::Bytes(value) => value,
-            Scalar::Id(_) | Scalar::OptId(_) => id,
-        }
-    });
-    columns.chain(scalars).collect()
 }

@@ -3,22 +3,23 @@
 //! A transaction's future is shipped to a thread and polled there once: every statement is synchronous, so it never
 //! waits. WAL and `synchronous=FULL`: a commit is on the disk when it returns. The threads end when the store is dropped.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod threads;
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
-use tokio::sync::{mpsc, oneshot};
+use rusqlite::{Connection, ErrorCode, ToSql};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Reader;
+use self::threads::{Job, connect, on_thread, private_file, spawn};
 use super::error::{CommitError, StoreError};
+use super::reads::Reader;
 use super::row::{Row, Values};
 use super::statement::{CHUNKS, Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
@@ -26,14 +27,8 @@ use super::writer::BATCH_INSERT;
 use crate::clock::wall_now;
 use crate::domain::ids::BatchId;
 
-/// Transactions that may wait for a thread.
-const QUEUE_MAX: usize = 1_024;
-/// How long a transaction waits for another process (a command) to finish its own.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// Steps of the engine's machine between two looks whether a long read is still wanted: a fraction of a millisecond.
 const PROGRESS_EVERY: i32 = 10_000;
-
-type Job = Box<dyn FnOnce(&Tx) + Send>;
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -145,27 +140,8 @@ impl Sqlite {
     }
 }
 
-/// Opens a file, made for its owner only if it is missing.
-fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
-}
-
 fn gone() -> StoreError {
     StoreError::Unavailable("the storage thread is gone".into())
-}
-
-/// Runs `job` on a storage thread; `None` if the thread is gone or the job panicked.
-async fn on_thread<R: Send + 'static>(
-    thread: &mpsc::Sender<Job>,
-    job: impl FnOnce(&Tx) -> R + Send + 'static,
-) -> Option<R> {
-    let (reply, answer) = oneshot::channel();
-    let job: Job = Box::new(move |tx| {
-        // The caller may have given up; the work is done all the same.
-        let _ = reply.send(job(tx));
-    });
-    thread.send(job).await.ok()?;
-    answer.await.ok()
 }
 
 /// Every statement on this engine is synchronous, so a transaction that waits does something that it must not.
@@ -173,49 +149,6 @@ fn poll_once<T>(future: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, Store
     future
         .now_or_never()
         .unwrap_or_else(|| Err(StoreError::Internal("a transaction waited for something outside the database".into())))
-}
-
-fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(translate)?;
-    connection.busy_timeout(BUSY_WAIT).map_err(translate)?;
-    connection.set_prepared_statement_cache_capacity(256);
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; \
-             PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY;",
-        )
-        .map_err(translate)?;
-    if read_only {
-        connection.pragma_update(None, "query_only", true).map_err(translate)?;
-    }
-    Ok(connection)
-}
-
-/// Starts a thread for each connection; they take the jobs of one queue and end when its sender is dropped.
-fn spawn(name: &str, connections: impl IntoIterator<Item = Connection>) -> Result<mpsc::Sender<Job>, StoreError> {
-    let (sender, jobs) = mpsc::channel::<Job>(QUEUE_MAX);
-    let jobs = Arc::new(Mutex::new(jobs));
-    for connection in connections {
-        let jobs = Arc::clone(&jobs);
-        std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || serve(connection, &jobs))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    }
-    Ok(sender)
-}
-
-fn serve(connection: Connection, jobs: &Mutex<mpsc::Receiver<Job>>) {
-    let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection) }));
-    // One idle thread waits for the next job, the others for it to be the one.
-    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-    while let Some(job) = next() {
-        if catch_unwind(AssertUnwindSafe(|| job(&tx))).is_err() {
-            // The job's caller sees its reply dropped; the thread and its connection go on.
-            let _ = tx.sqlite().run("ROLLBACK");
-        }
-    }
 }
 
 impl Tx {
@@ -376,26 +309,5 @@ fn translate(error: rusqlite::Error) -> StoreError {
             | ErrorCode::OutOfMemory,
         ) => StoreError::Unavailable(text),
         _ => StoreError::Internal(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_is_made_is_its_owners_alone() {
-        let dir = std::env::temp_dir().join(format!("nexo-private-{}", std::process::id()));
-        let sqlite = Sqlite::open(dir.join("deep/t.db"), 1).expect("opens");
-        sqlite.lock_for_serving().expect("locks");
-        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
-        assert_eq!(mode(&dir.join("deep")), 0o700);
-        for entry in std::fs::read_dir(dir.join("deep")).expect("lists") {
-            let path = entry.expect("an entry").path();
-            assert_eq!(mode(&path), 0o600, "{}", path.display());
-        }
-        std::fs::remove_dir_all(dir).expect("removes");
     }
 }

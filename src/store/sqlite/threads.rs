@@ -1,0 +1,112 @@
+//! The threads of the embedded engine, the connection that each works on, and the files that they make.
+//!
+//! A thread runs one job after the other and never ends for what a job does; it ends when nobody can send it one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{SqliteTx, translate};
+use crate::store::error::StoreError;
+use crate::store::tx::{Inner, Tx};
+
+/// Transactions that may wait for a thread.
+const QUEUE_MAX: usize = 1_024;
+/// How long a transaction waits for another process (a command) to finish its own.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+pub(super) type Job = Box<dyn FnOnce(&Tx) + Send>;
+
+/// Runs `job` on a storage thread; `None` if the thread is gone or the job panicked.
+pub(super) async fn on_thread<R: Send + 'static>(
+    thread: &mpsc::Sender<Job>,
+    job: impl FnOnce(&Tx) -> R + Send + 'static,
+) -> Option<R> {
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |tx| {
+        // The caller may have given up; the work is done all the same.
+        let _ = reply.send(job(tx));
+    });
+    thread.send(job).await.ok()?;
+    answer.await.ok()
+}
+
+/// Opens a file, made for its owner only if it is missing.
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
+pub(super) fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(translate)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(translate)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; \
+             PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(translate)?;
+    if read_only {
+        connection.pragma_update(None, "query_only", true).map_err(translate)?;
+    }
+    Ok(connection)
+}
+
+/// Starts a thread for each connection; they take the jobs of one queue and end when its sender is dropped.
+pub(super) fn spawn(
+    name: &str,
+    connections: impl IntoIterator<Item = Connection>,
+) -> Result<mpsc::Sender<Job>, StoreError> {
+    let (sender, jobs) = mpsc::channel::<Job>(QUEUE_MAX);
+    let jobs = Arc::new(Mutex::new(jobs));
+    for connection in connections {
+        let jobs = Arc::clone(&jobs);
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || serve(connection, &jobs))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    }
+    Ok(sender)
+}
+
+fn serve(connection: Connection, jobs: &Mutex<mpsc::Receiver<Job>>) {
+    let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection) }));
+    // One idle thread waits for the next job, the others for it to be the one.
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+    while let Some(job) = next() {
+        if catch_unwind(AssertUnwindSafe(|| job(&tx))).is_err() {
+            // The job's caller sees its reply dropped; the thread and its connection go on.
+            let _ = tx.sqlite().run("ROLLBACK");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    #[tokio::test]
+    async fn what_is_made_is_its_owners_alone() {
+        let dir = std::env::temp_dir().join(format!("nexo-private-{}", std::process::id()));
+        let sqlite = Sqlite::open(dir.join("deep/t.db"), 1).expect("opens");
+        sqlite.lock_for_serving().expect("locks");
+        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        assert_eq!(mode(&dir.join("deep")), 0o700);
+        for entry in std::fs::read_dir(dir.join("deep")).expect("lists") {
+            let path = entry.expect("an entry").path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+        std::fs::remove_dir_all(dir).expect("removes");
+    }
+}
