@@ -60,10 +60,17 @@ async fn empty_wallet(house: House) {
         let to = phone(n);
         let orders = (0..16).map(|n| if n == 8 { (rich.api, rich.order(&to)) } else { (poor.api, poor.order(&to)) });
         let answers = volley(orders).await;
-        assert_eq!(answers[8].status, 202, "{:?}", answers[8]);
+        // Sixteen take turns at one phone; on a busy machine a turn may not come within the 250 ms that it may wait.
+        let mut answer = answers[8].clone();
+        while answer.status == 503 {
+            assert_eq!(answer.error(), "overloaded");
+            answer = rich.send(&to).await;
+        }
+        assert_eq!(answer.status, 202, "{answer:?}");
         for answer in answers.iter().filter(|answer| answer.status != 202) {
             match answer.error().as_str() {
                 "insufficient_balance" => assert_eq!(answer.status, 402),
+                "overloaded" => assert_eq!(answer.status, 503),
                 _ => {
                     remainder(answer);
                 }
