@@ -22,7 +22,7 @@ HASTE = {
     "dispatch": {
         "dispatch_within_ms": 1_000,
         "receipt_wait_ms": 2_000,
-        "attempt_needs_ms": 500,
+        "attempt_needs_ms": 1_000,
         "attempt_timeout_ms": 1_000,
         "queue_max": 50_000,
     },
