@@ -15,6 +15,7 @@ mod process;
 mod secrets;
 mod storage;
 mod upstream;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use process::{LogConfig, LogFormat, StopConfig};
 pub use secrets::{KEYS_VARIABLE, KeysError, SecretsConfig, create_key_file, keyring, parse_keys};
 pub use storage::{StoreConfig, StoreUrl};
 pub use upstream::{CarriersConfig, SimulatorConfig};
+pub use webhooks::WebhooksConfig;
 
 /// Everything that the daemon can be told.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,6 +48,7 @@ pub struct Config {
     pub sweeper: SweeperConfig,
     pub carriers: CarriersConfig,
     pub simulator: SimulatorConfig,
+    pub webhooks: WebhooksConfig,
     pub log: LogConfig,
     pub stop: StopConfig,
 }

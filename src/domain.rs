@@ -15,3 +15,4 @@ pub mod phone;
 pub mod posting;
 pub mod sealing;
 pub mod time;
+pub mod webhook;

@@ -59,7 +59,7 @@ fn storage(config: &Config, rules: &mut Rules) {
 }
 
 fn capacities(config: &Config, rules: &mut Rules) {
-    let Config { http, admission, wallet, tracking, dispatch, sweeper, simulator, .. } = config;
+    let Config { http, admission, wallet, tracking, dispatch, sweeper, simulator, webhooks, .. } = config;
     for (field, value, most) in [
         ("http.connections_max", http.connections_max, 1_000_000),
         ("http.connections_per_ip_max", http.connections_per_ip_max, 1_000_000),
@@ -74,11 +74,20 @@ fn capacities(config: &Config, rules: &mut Rules) {
         ("dispatch.queue_max", dispatch.queue_max, 10_000_000),
         ("sweeper.batch_max", sweeper.batch_max, 4_096),
         ("simulator.in_flight_max", simulator.in_flight_max, 10_000_000),
+        ("webhooks.posts_per_endpoint", webhooks.posts_per_endpoint, 1_024),
+        ("webhooks.posts_max", webhooks.posts_max, 65_536),
     ] {
         rules.between(field, value, 1, most);
     }
     rules.between("dispatch.breaker_failures", dispatch.breaker_failures, 1, 1_000_000);
     rules.between("sweeper.keep_deliveries_days", sweeper.keep_deliveries_days, 1, 36_600);
+    rules.between("webhooks.keep_attempts_days", webhooks.keep_attempts_days, 1, 36_600);
+    rules.require(
+        webhooks.posts_per_endpoint <= webhooks.posts_max,
+        "webhooks.posts_per_endpoint",
+        "must not be above webhooks.posts_max",
+    );
+    rules.require(!webhooks.ports.is_empty(), "webhooks.ports", "must name at least one port");
     rules.require(
         admission.in_flight_per_account_max <= admission.in_flight_max,
         "admission.in_flight_per_account_max",
@@ -92,7 +101,7 @@ fn capacities(config: &Config, rules: &mut Rules) {
 }
 
 fn durations(config: &Config, rules: &mut Rules) {
-    let Config { http, admission, send, keys, dispatch, sweeper, stop, .. } = config;
+    let Config { http, admission, send, keys, dispatch, sweeper, stop, webhooks, .. } = config;
     for (field, ms) in [
         ("http.first_byte_ms", http.first_byte_ms),
         ("http.header_read_ms", http.header_read_ms),
@@ -110,10 +119,13 @@ fn durations(config: &Config, rules: &mut Rules) {
         ("dispatch.breaker_open_ms", dispatch.breaker_open_ms),
         ("sweeper.every_ms", sweeper.every_ms),
         ("stop.grace_ms", stop.grace_ms),
+        ("webhooks.poll_ms", webhooks.poll_ms),
+        ("webhooks.keep_alive_ms", webhooks.keep_alive_ms),
     ] {
         rules.between(field, ms, 1, MS_MAX);
     }
     rules.between("stop.notice_ms", stop.notice_ms, 0, MS_MAX);
+    rules.between("webhooks.timeout_ms", webhooks.timeout_ms, 1, 30_000);
 }
 
 /// Waits that depend on each other.
@@ -216,6 +228,9 @@ mod tests {
             ("[simulator]\nrefuse_rate = nan", &["simulator.refuse_rate"]),
             ("[simulator]\nin_flight_max = 0", &["simulator.in_flight_max"]),
             ("[log]\nfilter = \"nexo_route=loud,,=\"", &["log.filter"]),
+            ("[webhooks]\nposts_per_endpoint = 9\nposts_max = 8", &["webhooks.posts_per_endpoint"]),
+            ("[webhooks]\ntimeout_ms = 30001\nports = []", &["webhooks.ports", "webhooks.timeout_ms"]),
+            ("[webhooks]\nkeep_attempts_days = 0", &["webhooks.keep_attempts_days"]),
             ("[stop]\nnotice_ms = 0\ngrace_ms = 0", &["stop.grace_ms"]),
         ] {
             assert_eq!(refused_fields(text), fields, "{text}");

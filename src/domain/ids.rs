@@ -95,6 +95,15 @@ id! {
     MovementId
 }
 
+id! {
+    /// A customer's webhook endpoint.
+    EndpointId
+}
+id! {
+    /// One POST of an event to an endpoint, and its record.
+    AttemptId
+}
+
 impl DeliveryId {
     /// The smallest id that can have been made at `at`: the lower end of a range over the primary key.
     #[must_use]

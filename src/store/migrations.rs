@@ -14,12 +14,20 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "core",
-    sqlite: include_str!("migrations/sqlite/0001_core.sql"),
-    postgres: include_str!("migrations/postgres/0001_core.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "core",
+        sqlite: include_str!("migrations/sqlite/0001_core.sql"),
+        postgres: include_str!("migrations/postgres/0001_core.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "webhooks",
+        sqlite: include_str!("migrations/sqlite/0002_webhooks.sql"),
+        postgres: include_str!("migrations/postgres/0002_webhooks.sql"),
+    },
+];
 
 const LEDGER_OF_STEPS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT \
      NULL, applied_us BIGINT NOT NULL)";
@@ -103,7 +111,7 @@ mod tests {
         let store = Store::open(&format!("sqlite:{}/t.db", dir.display()), 1).await.expect("opens");
         assert_eq!(store.kind(), EngineKind::Sqlite);
         assert_eq!(store.schema_current().await, Ok(false));
-        assert_eq!(store.migrate().await, Ok(vec![1]));
+        assert_eq!(store.migrate().await, Ok(vec![1, 2]));
         assert_eq!(store.migrate().await, Ok(vec![]));
         assert_eq!(store.schema_current().await, Ok(true));
         assert!(store.ping().await.is_ok_and(|now| now.micros() > 1_700_000_000_000_000));

@@ -1,0 +1,26 @@
+//! Webhooks: deadlines, how many at once, and where they may go.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// What is told to customers' endpoints, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// From the start of an attempt to the end of its answer.
+    pub timeout_ms: u64,
+    pub poll_ms: u64,
+    pub posts_per_endpoint: usize,
+    pub posts_max: usize,
+    pub keep_alive_ms: u64,
+    pub ports: Vec<u16>,
+    pub allow_http: bool,
+    pub allow_networks: Vec<IpNet>,
+    /// Empty: the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// PEM; empty: none.
+    pub extra_ca_file: String,
+    pub keep_attempts_days: u64,
+}

@@ -1,0 +1,424 @@
+//! What is said of webhooks: events, who wants which, when an event is sent again, and what became of an attempt.
+//!
+//! The numbers and names of these types are what rows hold; names are also what customers and metrics see.
+
+use std::time::Duration;
+
+/// The most active endpoints of one account (seed: API reference §10).
+pub const ENDPOINTS_MAX: usize = 5;
+/// The most attempts of one event that a schedule can ask for, the first one apart.
+pub const RETRIES_MAX: usize = 16;
+/// The longest wait before a retry.
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an endpoint is told: `type` in the body and `X-NEXO-Event-Type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum EventType {
+    Delivered,
+    Failed,
+    /// A ping; no delivery stands behind it.
+    Test,
+}
+
+impl EventType {
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Test];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "otp.delivered",
+            Self::Failed => "otp.failed",
+            Self::Test => "otp.test",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == name)
+    }
+
+    /// One bit each: the value in a column, and a bit of an [`EventFilter`].
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Delivered => 1,
+            Self::Failed => 2,
+            Self::Test => 4,
+        }
+    }
+
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.number() == number)
+    }
+}
+
+/// Which terminal events an endpoint wants; at least one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventFilter(i64);
+
+impl EventFilter {
+    pub const ALL: Self = Self(EventType::Delivered.number() | EventType::Failed.number());
+
+    /// `None` without a terminal event, or with one that is none.
+    #[must_use]
+    pub fn of(events: impl IntoIterator<Item = EventType>) -> Option<Self> {
+        Self::from_number(events.into_iter().fold(0, |bits, event| bits | event.number()))
+    }
+
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    #[must_use]
+    pub const fn from_number(number: i64) -> Option<Self> {
+        if number > 0 && number & !Self::ALL.0 == 0 { Some(Self(number)) } else { None }
+    }
+
+    /// The wanted events, in a fixed order.
+    pub fn events(self) -> impl Iterator<Item = EventType> {
+        EventType::ALL.into_iter().filter(move |event| self.0 & event.number() != 0)
+    }
+}
+
+/// Which of the seeds' two readings of "the SHA-256 of the secret" keys `X-NEXO-Signature` (contract §10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeyForm {
+    /// Its 32 bytes: Node and cURL guides.
+    #[default]
+    Raw,
+    /// Its 64 hexadecimal characters: API reference.
+    Hex,
+}
+
+impl KeyForm {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Hex => "hex",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Raw, Self::Hex].into_iter().find(|form| form.as_str() == name)
+    }
+
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Raw => Self::Hex,
+            Self::Hex => Self::Raw,
+        }
+    }
+}
+
+/// When a failed event is sent again: the waits before the second attempt, the third, and so on. Empty by default: an
+/// event is sent once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RetrySchedule(Vec<Duration>);
+
+/// Why a text is no schedule.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InvalidSchedule {
+    #[error("at most {RETRIES_MAX} retries")]
+    TooMany,
+    #[error("{0:?} is no wait: a whole number and s, m or h, from 1s to 24h")]
+    Wait(String),
+}
+
+impl RetrySchedule {
+    /// Reads `5s,5m,2h`; the empty text is the empty schedule.
+    ///
+    /// # Errors
+    /// [`InvalidSchedule`].
+    pub fn parse(text: &str) -> Result<Self, InvalidSchedule> {
+        let waits = text.split(',').map(str::trim).filter(|wait| !text.trim().is_empty() || !wait.is_empty());
+        let waits: Vec<Duration> = waits.map(parse_wait).collect::<Result<_, _>>()?;
+        if waits.len() > RETRIES_MAX { Err(InvalidSchedule::TooMany) } else { Ok(Self(waits)) }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The wait after attempt `number` (the first is 1) has failed; `None` if it was the last.
+    #[must_use]
+    pub fn after(&self, number: u32) -> Option<Duration> {
+        self.0.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+    }
+}
+
+fn parse_wait(text: &str) -> Result<Duration, InvalidSchedule> {
+    let refused = || InvalidSchedule::Wait(text.chars().take(32).collect());
+    let unit = text.chars().last().ok_or_else(refused)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        _ => return Err(refused()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(refused());
+    }
+    let count: u64 = digits.parse().map_err(|_| refused())?;
+    let wait = Duration::from_secs(count.checked_mul(seconds).ok_or_else(refused)?);
+    if wait.is_zero() || wait > RETRY_WAIT_MAX { Err(refused()) } else { Ok(wait) }
+}
+
+/// As [`RetrySchedule::parse`] reads it.
+impl std::fmt::Display for RetrySchedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, wait) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match wait.as_secs() {
+                seconds if seconds % 3_600 == 0 => write!(f, "{comma}{}h", seconds / 3_600)?,
+                seconds if seconds % 60 == 0 => write!(f, "{comma}{}m", seconds / 60)?,
+                seconds => write!(f, "{comma}{seconds}s")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why an attempt was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Cause {
+    /// The event itself: at most one per event and endpoint (invariant 5).
+    Event,
+    /// The endpoint's schedule.
+    Retry,
+    /// Somebody asked for it.
+    Replay,
+    /// A test ping.
+    Ping,
+}
+
+impl Cause {
+    pub const ALL: [Self; 4] = [Self::Event, Self::Retry, Self::Replay, Self::Ping];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Retry => "retry",
+            Self::Replay => "replay",
+            Self::Ping => "ping",
+        }
+    }
+
+    /// The value in a column.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Event => 0,
+            Self::Retry => 1,
+            Self::Replay => 2,
+            Self::Ping => 3,
+        }
+    }
+
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.number() == number)
+    }
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Outcome {
+    /// 2xx in time.
+    Accepted,
+    /// Another status, or a [`Fault`].
+    Failed,
+    /// Never sent: the endpoint was disabled or deleted first, or the event can no longer be made.
+    Discarded,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 3] = [Self::Accepted, Self::Failed, Self::Discarded];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// The value in a column.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Accepted => 1,
+            Self::Failed => 2,
+            Self::Discarded => 3,
+        }
+    }
+
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.number() == number)
+    }
+}
+
+/// Where an attempt stands: its outcome, or that there is none (yet).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum AttemptState {
+    /// Claimed less than [`UNKNOWN_AFTER`] ago, and no result yet.
+    Sending,
+    /// Claimed, and the node that did it ended before it could write what became of it. Never sent again by itself.
+    Unknown,
+    Ended(Outcome),
+}
+
+/// An attempt without a result is over after this: its deadline and the longest wait for its result's commit are shorter.
+pub const UNKNOWN_AFTER: Duration = Duration::from_secs(60);
+
+impl AttemptState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Unknown => "unknown",
+            Self::Ended(outcome) => outcome.as_str(),
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let ended = Outcome::ALL.into_iter().map(Self::Ended);
+        [Self::Sending, Self::Unknown].into_iter().chain(ended).find(|state| state.as_str() == name)
+    }
+}
+
+/// Why an attempt failed without a status of its own, and a bounded metric label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Fault {
+    /// The name has no address, or nobody answers for it.
+    Dns,
+    /// The name or the address lies where no webhook may go.
+    Blocked,
+    Connect,
+    Tls,
+    /// The deadline passed.
+    Timeout,
+    /// The connection ended before the answer did.
+    Reset,
+    /// What came back is no HTTP answer, or one that is too large in its head.
+    Protocol,
+    /// An answer, but not 2xx.
+    Status,
+    /// The endpoint was disabled or deleted before the event was sent.
+    Disabled,
+    /// The delivery behind the event is no longer there, or cannot be read.
+    Gone,
+}
+
+impl Fault {
+    pub const ALL: [Self; 10] = [
+        Self::Dns,
+        Self::Blocked,
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Reset,
+        Self::Protocol,
+        Self::Status,
+        Self::Disabled,
+        Self::Gone,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Blocked => "blocked",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+            Self::Status => "status",
+            Self::Disabled => "disabled",
+            Self::Gone => "gone",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == name)
+    }
+}
+
+/// How long each part of an attempt took, in microseconds; zero for a part that a kept connection did not need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Phases {
+    pub dns_us: i64,
+    pub connect_us: i64,
+    pub tls_us: i64,
+    /// From the request's first byte to the end of the answer.
+    pub wait_us: i64,
+    pub total_us: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_read_back() {
+        for event in EventType::ALL {
+            assert_eq!(EventType::from_name(event.as_str()), Some(event));
+            assert_eq!(EventType::from_number(event.number()), Some(event));
+        }
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_number(cause.number()), Some(cause));
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_number(outcome.number()), Some(outcome));
+            assert_eq!(AttemptState::from_name(outcome.as_str()), Some(AttemptState::Ended(outcome)));
+        }
+        for fault in Fault::ALL {
+            assert_eq!(Fault::from_name(fault.as_str()), Some(fault));
+        }
+        for form in [KeyForm::Raw, KeyForm::Hex] {
+            assert_eq!(KeyForm::from_name(form.as_str()), Some(form));
+            assert_eq!(form.other().other(), form);
+        }
+    }
+
+    #[test]
+    fn a_filter_holds_terminal_events_only_and_never_none() {
+        let failed = EventFilter::of([EventType::Failed]).expect("one event");
+        assert_eq!(failed.events().collect::<Vec<_>>(), [EventType::Failed]);
+        assert_eq!(EventFilter::from_number(failed.number()), Some(failed));
+        assert_eq!(EventFilter::of([EventType::Delivered, EventType::Failed]), Some(EventFilter::ALL));
+        assert_eq!(EventFilter::of([]), None);
+        assert_eq!(EventFilter::of([EventType::Test]), None);
+    }
+
+    #[test]
+    fn a_schedule_reads_back_and_ends() {
+        let schedule = RetrySchedule::parse("5s, 5m,90s,2h").expect("valid");
+        assert_eq!(schedule.to_string(), "5s,5m,90s,2h");
+        assert_eq!(RetrySchedule::parse(&schedule.to_string()), Ok(schedule.clone()));
+        assert_eq!(schedule.after(1), Some(Duration::from_secs(5)));
+        assert_eq!(schedule.after(4), Some(Duration::from_secs(7_200)));
+        assert_eq!((schedule.after(0), schedule.after(5)), (None, None));
+        assert!(RetrySchedule::parse("").is_ok_and(|schedule| schedule.is_empty()));
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_refused() {
+        for text in ["5", "s", "-5s", "0s", "25h", "5s,", ",", "5 s", "5d", "18446744073709551615h", "5\u{1d7d8}s"] {
+            assert!(matches!(RetrySchedule::parse(text), Err(InvalidSchedule::Wait(_))), "{text}");
+        }
+        assert_eq!(RetrySchedule::parse(&["1s"; 17].join(",")), Err(InvalidSchedule::TooMany));
+    }
+}
