@@ -222,3 +222,6 @@ fn parse_path(text: &str) -> Result<String, InvalidUrl> {
     }
     if text.starts_with('/') { Ok(text.to_owned()) } else { Ok(format!("/{text}")) }
 }
+
+#[cfg(test)]
+mod tests;

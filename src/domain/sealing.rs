@@ -242,42 +242,4 @@ fn nonce(id: &[u8; 16], kind: Kind) -> Nonce<U12> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(byte: u8) -> SecretKey {
-        SecretKey::new([byte; 32])
-    }
-
-    fn delivery(byte: u8) -> DeliveryId {
-        DeliveryId::from_bytes([byte; 16])
-    }
-
-    #[test]
-    fn a_sealed_phone_opens_only_for_its_delivery_and_after_rotation() {
-        let phone = Phone::parse("+84981234567").expect("valid");
-        let old = Keyring::new(1, vec![(1, key(1))], key(9)).expect("valid");
-        let sealed = old.seal_phone(delivery(1), phone);
-        assert_eq!(sealed.len(), 21);
-        assert_eq!(old.open_phone(delivery(1), &sealed), Some(phone));
-        assert_eq!(old.open_phone(delivery(2), &sealed), None);
-
-        let rotated = Keyring::new(2, vec![(1, key(1)), (2, key(2))], key(9)).expect("valid");
-        assert_eq!(rotated.open_phone(delivery(1), &sealed), Some(phone));
-        assert_eq!(rotated.seal_phone(delivery(1), phone)[0], 2);
-        assert_eq!(rotated.phone_key(phone), old.phone_key(phone), "look-ups survive a rotation of the sealing key");
-
-        let stranger = Keyring::new(1, vec![(1, key(3))], key(9)).expect("valid");
-        assert_eq!(stranger.open_phone(delivery(1), &sealed), None);
-        let mut torn = sealed;
-        torn[5] ^= 1;
-        assert_eq!(old.open_phone(delivery(1), &torn), None);
-    }
-
-    #[test]
-    fn a_ring_needs_its_active_key_and_no_id_twice() {
-        assert!(Keyring::new(2, vec![(1, key(1))], key(9)).is_none());
-        assert!(Keyring::new(1, vec![(1, key(1)), (1, key(2))], key(9)).is_none());
-        assert_eq!(format!("{:?}", key(1)), "[secret key]");
-    }
-}
+mod tests;

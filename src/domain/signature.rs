@@ -119,3 +119,57 @@ fn hex(bytes: &[u8; 32]) -> Zeroizing<String> {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The body of the seed's cURL guide.
+    const BODY: &[u8] = br#"{"type":"otp.delivered","id":"test","phone":"+84981234567","carrier":"viettel","status":"delivered","cost":0.022,"error_code":null,"created_at":"2026-05-26T10:00:00Z","completed_at":"2026-05-26T10:00:25Z"}"#;
+
+    fn secret() -> WebhookSecret {
+        WebhookSecret::from_entropy(&std::array::from_fn(|index| u8::try_from(index).unwrap_or(0)))
+    }
+
+    /// Made with `openssl dgst` as the seed's cURL guide does, and with the hexadecimal text as `-hmac` key.
+    #[test]
+    fn both_key_forms_sign_as_openssl_does() {
+        assert_eq!(secret().expose(), "nws_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+        let key = secret().signing_key();
+        assert_eq!(
+            key.seed_signature(KeyForm::Raw, BODY),
+            "sha256=a4746f47866657c24564be32b87ffe81bbd6308e7f87bd02a1a56d88e3abf506"
+        );
+        assert_eq!(
+            key.seed_signature(KeyForm::Hex, BODY),
+            "sha256=69450d944189e762b764b81b063227e026cec5d152d8f87af55d61ddc5b2ec0f"
+        );
+    }
+
+    /// Made with openssl.
+    #[test]
+    fn the_standard_signature_covers_id_and_time() {
+        let key = secret().signing_key();
+        assert_eq!(key.library_secret().as_str(), "whsec_YHKeMSih2h48Vgdf7FnmqwSwDygAIq0Sx+nc5+aMH/4=");
+        assert_eq!(
+            key.standard_signature("evt_11111111-1111-1111-1111-111111111111", 1_779_703_225, BODY),
+            "v1,OFRspOMlQ96QqMnFhWg8rlLrsouKGFRMKIio1adCSlg="
+        );
+    }
+
+    /// The vector of the published libraries' own tests; its key has 24 bytes.
+    #[test]
+    fn the_standards_own_vector_holds() {
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+        let mac = hmac_sha256(
+            &key,
+            &[b"msg_p5jXN8AQM9LWM0D4loKWxJek", b".", b"1614265330", b".", br#"{"test": 2432232314}"#],
+        );
+        assert_eq!(STANDARD.encode(mac), "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn nothing_that_signs_is_printed() {
+        assert_eq!(format!("{:?} {:?}", secret(), secret().signing_key()), "[webhook secret] [signing key]");
+    }
+}

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::ids::DeliveryId;
+use crate::domain::metadata::Metadata;
 use crate::domain::phone::Phone;
 use proptest::prelude::*;
 
