@@ -132,7 +132,8 @@ async fn of_an_endless_body_little_is_read_and_less_is_kept() {
         async move {
             guest.request().await;
             guest.say("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n").await;
-            while guest.say([b'a'; 16 * 1024]).await {
+            let piece = vec![b'a'; 16 * 1024];
+            while guest.say(&piece).await {
                 counted.fetch_add(16 * 1024, std::sync::atomic::Ordering::Relaxed);
             }
             counted.fetch_add(1 << 40, std::sync::atomic::Ordering::Relaxed);
