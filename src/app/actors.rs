@@ -56,7 +56,8 @@ impl Actors {
     pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
         let Blueprint { config, store, clock, carriers, witness } = blueprint;
         let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
-        let (tracking, tracking_branch) = Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen);
+        let (tracking, tracking_branch) =
+            Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen, Arc::new(|_endpoints| {}));
         let (cooldown, cooldown_branch) = Cooldown::new();
         let refund = tracking.clone();
         let (wallet, wallet_branch) =
@@ -67,7 +68,8 @@ impl Actors {
         let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
         let (dispatch, dispatch_branch) =
             Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
-        let sweeper = sweeper(&config.sweeper, &store, &clock, settle_after(&config.dispatch));
+        let keep_attempts = config.webhooks.keep_attempts();
+        let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
         // Stopped in the reverse order: what still commits ends last.
         let branches = vec![
             tracking_branch,
