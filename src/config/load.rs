@@ -156,16 +156,19 @@ fn of_kind(like: &Value, value: Value) -> Result<Value, &'static str> {
     }
 }
 
-/// A variable's text read as the kind of `like`; a list is comma-separated.
+/// A variable's text read as the kind of `like`; a list is comma-separated, its entries of the kind of the first one that
+/// `like` has, texts if it is empty.
 fn from_text(like: &Value, text: &str) -> Option<Value> {
     match like {
         Value::String(_) => Some(Value::String(text.to_owned())),
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Float(_) => text.trim().parse().ok().map(Value::Float),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-        Value::Array(_) => {
+        Value::Array(likes) => {
+            let text_entry = Value::String(String::new());
+            let like = likes.first().unwrap_or(&text_entry);
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-            Some(Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect()))
+            entries.map(|entry| from_text(like, entry)).collect::<Option<Vec<Value>>>().map(Value::Array)
         }
         Value::Datetime(_) | Value::Table(_) => None,
     }

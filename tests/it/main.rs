@@ -32,3 +32,4 @@ mod send_otp;
 mod spend_order;
 mod two_daemons;
 mod verification;
+mod webhooks;

@@ -59,6 +59,9 @@ fn a_file_overrides_the_page_and_the_environment_overrides_the_file() {
     let last = loaded.overridden.iter().rfind(|(field, _)| field == "http.bind");
     assert_eq!(last.map(|(_, origin)| origin.as_str()), Some("NEXO_HTTP__BIND"));
     assert!(assemble(None, variables(&[("NEXO_HTTP__TRUSTED_PROXIES", "")])).is_ok());
+    let lists = [("NEXO_WEBHOOKS__PORTS", "443, 8443"), ("NEXO_WEBHOOKS__ALLOW_NETWORKS", "10.0.0.0/8,::1/128")];
+    let webhooks = assemble(None, variables(&lists)).expect("valid").config.webhooks;
+    assert_eq!((webhooks.ports, webhooks.allow_networks.len()), (vec![443, 8443], 2));
 }
 
 #[test]
@@ -88,6 +91,7 @@ fn what_is_not_a_setting_is_refused_by_name() {
         ("NEXO_HTTP__IDLE_MS", "soon", "http.idle_ms (NEXO_HTTP__IDLE_MS) must be a whole number"),
         ("NEXO_SIMULATOR__HANG", "yes", "true or false"),
         ("NEXO_HTTP__BIND", "nowhere", "http.bind"),
+        ("NEXO_WEBHOOKS__PORTS", "443,https", "webhooks.ports"),
     ] {
         let message = refusal(assemble(None, variables(&[(name, value)])));
         assert!(message.contains(part), "{message}");
