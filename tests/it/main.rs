@@ -33,3 +33,4 @@ mod spend_order;
 mod two_daemons;
 mod verification;
 mod webhook_attempts;
+mod webhook_commands;

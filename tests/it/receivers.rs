@@ -11,7 +11,7 @@ use nexo_route::domain::time::Timestamp;
 use nexo_route::domain::webhook::KeyForm;
 
 use crate::house::client::Request;
-use crate::house::receiver::{Kind, Receiver, are_prepared};
+use crate::house::receiver::{Kind, Receiver, Secrets, are_prepared, free_address};
 
 fn secret(seed: u8) -> WebhookSecret {
     WebhookSecret::from_entropy(&[seed; 32])
@@ -31,11 +31,6 @@ fn event(signed_with: &WebhookSecret, form: KeyForm, body: &str) -> Request {
         .body(body)
 }
 
-/// The form that a receiver of this kind reads.
-fn form_of(kind: Kind) -> KeyForm {
-    if kind == Kind::ApiReference { KeyForm::Hex } else { KeyForm::Raw }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_receiver_accepts_its_own_secret_and_nothing_else() {
     if !are_prepared() {
@@ -44,8 +39,8 @@ async fn every_receiver_accepts_its_own_secret_and_nothing_else() {
     let body = ping_body(DeliveryId::from_bytes([0x11; 16]), Timestamp::from_micros(1_779_703_200_000_000));
     let body = String::from_utf8(body).expect("JSON is text");
     for kind in Kind::ALL {
-        let form = form_of(kind);
-        let receiver = Receiver::start(kind, &secret(1)).await;
+        let form = kind.form();
+        let receiver = Receiver::start(kind, free_address(), &Secrets::from(&secret(1))).await;
         let right = event(&secret(1), form, &body);
         let status = async |request: &Request| request.send(receiver.address).await.expect("an answer").status;
         assert_eq!(status(&right).await, 200, "{kind:?}");

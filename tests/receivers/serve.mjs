@@ -1,6 +1,6 @@
-// Puts a verifier behind HTTP: 200 if it accepts a POST, 401 if it refuses or throws. Prints the port that it got.
+// Puts a verifier behind HTTP: 200 if it accepts a POST, 401 if it refuses or throws.
 //
-//   NEXO_WEBHOOK_SECRET=… node serve.mjs api-reference | curl-guide | library
+//   NEXO_WEBHOOK_SECRET=… PORT=… node serve.mjs api-reference | curl-guide | library
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -47,4 +47,4 @@ const server = createServer(async (request, response) => {
   }
   response.writeHead(status).end(status === 200 ? 'ok' : 'bad signature');
 });
-server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+server.listen(Number(process.env.PORT), '127.0.0.1');

@@ -1,6 +1,6 @@
-"""The Standard Webhooks library of PyPI behind HTTP: 200 if it accepts a POST, 401 if it refuses. Prints its port.
+"""The Standard Webhooks library of PyPI behind HTTP: 200 if it accepts a POST, 401 if it refuses.
 
-    NEXO_WEBHOOK_SECRET=whsec_… python serve.py
+    NEXO_WEBHOOK_SECRET=whsec_… PORT=… python serve.py
 """
 
 import os
@@ -30,6 +30,4 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-SERVER = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-print(SERVER.server_port, flush=True)
-SERVER.serve_forever()
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Receiver).serve_forever()

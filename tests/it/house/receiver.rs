@@ -3,12 +3,12 @@
 //! `.ci/prepare` installs what they need below `target/`; their code is in `tests/receivers/`, as printed.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nexo_route::domain::signature::WebhookSecret;
+use nexo_route::domain::webhook::KeyForm;
 
 use super::until;
 
@@ -31,12 +31,40 @@ impl Kind {
     pub const ALL: [Self; 5] = [Self::NodeGuide, Self::ApiReference, Self::CurlGuide, Self::Npm, Self::PyPi];
 
     /// What its owner copies from `webhook create`.
-    fn secret(self, secret: &WebhookSecret) -> String {
+    fn secret(self, secrets: &Secrets) -> &str {
         match self {
-            Self::NodeGuide | Self::ApiReference | Self::CurlGuide => secret.expose().to_owned(),
-            Self::Npm | Self::PyPi => secret.signing_key().library_secret().to_string(),
+            Self::NodeGuide | Self::ApiReference | Self::CurlGuide => &secrets.plain,
+            Self::Npm | Self::PyPi => &secrets.library,
         }
     }
+
+    /// The form of the key that it reads; a library reads neither.
+    pub fn form(self) -> KeyForm {
+        if self == Self::ApiReference { KeyForm::Hex } else { KeyForm::Raw }
+    }
+}
+
+/// A secret as it is shown.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    pub plain: String,
+    pub library: String,
+}
+
+impl From<&WebhookSecret> for Secrets {
+    fn from(secret: &WebhookSecret) -> Self {
+        Self { plain: secret.expose().to_owned(), library: secret.signing_key().library_secret().to_string() }
+    }
+}
+
+/// A port of this machine that nobody has.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).expect("a free port")
+}
+
+/// Where a receiver at `address` takes events.
+pub fn url(address: SocketAddr) -> String {
+    format!("http://{address}/webhooks/nexo")
 }
 
 fn root() -> &'static Path {
@@ -67,58 +95,40 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one that holds `secret`, and returns when it listens.
-    pub async fn start(kind: Kind, secret: &WebhookSecret) -> Self {
+    /// Starts one at `address` that holds a secret, and returns when it listens.
+    pub async fn start(kind: Kind, address: SocketAddr, secrets: &Secrets) -> Self {
         // Below the installed packages, where Node looks for them.
         let folder = root().join(format!("target/receivers/run-{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder).expect("made");
         for file in ["node-guide.ts", "api-reference.mjs", "curl-guide.sh", "serve.mjs", "serve.py"] {
             fs::copy(root().join("tests/receivers").join(file), folder.join(file)).expect("copied");
         }
-        match kind {
-            Kind::NodeGuide => Self::start_node_guide(folder, &kind.secret(secret)).await,
-            Kind::ApiReference => {
-                Self::start_server(folder, "node", &["serve.mjs", "api-reference"], &kind.secret(secret))
+        let python = python();
+        let (program, arguments): (&Path, &[&str]) = match kind {
+            Kind::NodeGuide => {
+                set_port(&folder.join("node-guide.ts"), address.port());
+                (Path::new("node"), &["--import", "tsx", "node-guide.ts"])
             }
-            Kind::CurlGuide => Self::start_server(folder, "node", &["serve.mjs", "curl-guide"], &kind.secret(secret)),
-            Kind::Npm => Self::start_server(folder, "node", &["serve.mjs", "library"], &kind.secret(secret)),
-            Kind::PyPi => Self::start_server(folder, &python().to_string_lossy(), &["serve.py"], &kind.secret(secret)),
-        }
-    }
-
-    /// A program that prints its port once it listens.
-    fn start_server(folder: PathBuf, program: &str, arguments: &[&str], secret: &str) -> Self {
-        let mut process = spawn(program, arguments, &folder, secret, Stdio::piped());
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("reads");
-        let port = line.trim().parse().unwrap_or_else(|error| panic!("{program} {arguments:?}: {error}: {line:?}"));
-        Self { process, folder, address: (Ipv4Addr::LOCALHOST, port).into() }
-    }
-
-    /// The guide's program says neither its port nor that it listens: its port is changed, and asked until it answers.
-    async fn start_node_guide(folder: PathBuf, secret: &str) -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).expect("a free port");
-        let path = folder.join("node-guide.ts");
-        let printed = fs::read_to_string(&path).expect("reads");
-        assert_eq!(printed.matches("app.listen(3000);").count(), 1);
-        fs::write(&path, printed.replace("app.listen(3000);", &format!("app.listen({});", free.port())))
-            .expect("writes");
-        let process = spawn("node", &["--import", "tsx", "node-guide.ts"], &folder, secret, Stdio::null());
-        let receiver = Self { process, folder, address: free };
-        until("the guide's receiver listens", async || TcpStream::connect(free).ok()).await;
+            Kind::ApiReference => (Path::new("node"), &["serve.mjs", "api-reference"]),
+            Kind::CurlGuide => (Path::new("node"), &["serve.mjs", "curl-guide"]),
+            Kind::Npm => (Path::new("node"), &["serve.mjs", "library"]),
+            Kind::PyPi => (&python, &["serve.py"]),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env("NEXO_WEBHOOK_SECRET", kind.secret(secrets)).env("PORT", address.port().to_string());
+        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let receiver = Self { process, folder, address };
+        until("the receiver listens", async || TcpStream::connect(address).ok()).await;
         receiver
-    }
-
-    /// Where it takes events.
-    pub fn url(&self) -> String {
-        format!("http://{}/webhooks/nexo", self.address)
     }
 }
 
-fn spawn(program: &str, arguments: &[&str], folder: &Path, secret: &str, output: Stdio) -> Child {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env("NEXO_WEBHOOK_SECRET", secret);
-    command.stdin(Stdio::null()).stdout(output).spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
+/// The guide's program has its port in its text.
+fn set_port(path: &Path, port: u16) {
+    let printed = fs::read_to_string(path).expect("reads");
+    assert_eq!(printed.matches("app.listen(3000);").count(), 1);
+    fs::write(path, printed.replace("app.listen(3000);", &format!("app.listen({port});"))).expect("writes");
 }
 
 impl Drop for Receiver {
