@@ -11,7 +11,7 @@ use nexo_route::domain::time::Timestamp;
 use nexo_route::domain::webhook::KeyForm;
 
 use crate::house::client::Request;
-use crate::house::receiver::{Kind, Receiver, Secrets, are_prepared, free_address};
+use crate::house::receiver::{Kind, Receiver, Secrets, are_prepared, free_address, fresh_folder};
 
 fn secret(seed: u8) -> WebhookSecret {
     WebhookSecret::from_entropy(&[seed; 32])
@@ -78,4 +78,80 @@ fn the_curl_guide_computes_what_the_house_signs() {
     let secret = secret(3);
     let ours = secret.signing_key().seed_signature(KeyForm::Raw, GUIDES_BODY.as_bytes());
     assert_eq!(signature_of_the_curl_guide(secret.expose(), GUIDES_BODY), ours);
+}
+
+const README: &str = include_str!("../../README.md");
+
+/// The one block of README.md in this language.
+fn of_the_readme(language: &str) -> &'static str {
+    let blocks: Vec<&str> = README.split(&format!("\n```{language}\n")).skip(1).collect();
+    assert_eq!(blocks.len(), 1, "{language}");
+    blocks[0].split("\n```\n").next().expect("it ends")
+}
+
+fn vector() -> WebhookSecret {
+    WebhookSecret::from_entropy(&std::array::from_fn(|index| u8::try_from(index).expect("small")))
+}
+
+#[test]
+fn the_vectors_of_the_readme_are_what_the_house_signs() {
+    let key = vector().signing_key();
+    let body = of_the_readme("json");
+    assert_eq!(body, GUIDES_BODY);
+    for said in [
+        vector().expose().to_owned(),
+        key.seed_signature(KeyForm::Raw, body.as_bytes()),
+        key.seed_signature(KeyForm::Hex, body.as_bytes()),
+        key.library_secret().to_string(),
+        key.standard_signature("evt_11111111-1111-1111-1111-111111111111", 1_779_703_225, body.as_bytes()),
+    ] {
+        assert!(README.contains(&format!("`{said}`")), "{said}");
+    }
+}
+
+/// Runs a program of the README's on the README's vector, in the form that its comment names; returns what it prints.
+fn run_of_the_readme(program: &str, arguments: &[&str]) -> String {
+    let folder = fresh_folder();
+    std::fs::write(folder.join("body.json"), of_the_readme("json")).expect("writes");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&folder).env("NEXO_WEBHOOK_SECRET", vector().expose());
+    let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{output:?}");
+    std::fs::remove_dir_all(folder).expect("goes");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+#[test]
+fn the_examples_of_the_readme_verify_both_forms() {
+    if !are_prepared() {
+        return;
+    }
+    let (javascript, python, shell) = (of_the_readme("js"), of_the_readme("python"), of_the_readme("bash"));
+    let in_hex = |text: &str, raw: &str, hex: &str| {
+        assert_eq!(text.matches(raw).count(), 1, "{raw}");
+        text.replace(raw, hex)
+    };
+    let forms = [
+        (KeyForm::Raw, javascript.to_owned(), python.to_owned(), shell.to_owned()),
+        (
+            KeyForm::Hex,
+            in_hex(javascript, ".digest();", ".digest('hex');"),
+            in_hex(python, "encode()).digest()", "encode()).hexdigest().encode()"),
+            in_hex(shell, "-sha256 -mac HMAC -macopt \"hexkey:$KEY\" <", "-sha256 -hmac \"$KEY\" <"),
+        ),
+    ];
+    for (form, javascript, python, shell) in forms {
+        let signature = vector().signing_key().seed_signature(form, of_the_readme("json").as_bytes());
+        assert_eq!(run_of_the_readme("bash", &["-euc", &shell]), signature, "{form:?}");
+        for (header, accepted) in [(signature.clone(), true), (signature.replace(char::is_numeric, "0"), false)] {
+            let asked = format!(
+                "{javascript}\nimport fs from 'node:fs';\nconsole.log(verify(fs.readFileSync('body.json'), '{header}'));"
+            );
+            let said = run_of_the_readme("node", &["--input-type=module", "-e", &asked]);
+            assert_eq!(said, accepted.to_string(), "{form:?}");
+            let asked = format!("{python}\nprint(verify(open('body.json', 'rb').read(), '{header}'))");
+            let said = run_of_the_readme("python3", &["-c", &asked]);
+            assert_eq!(said, if accepted { "True" } else { "False" }, "{form:?}");
+        }
+    }
 }

@@ -86,6 +86,13 @@ fn python() -> PathBuf {
     std::env::var_os("NEXO_TEST_PYTHON").map_or_else(|| root().join("target/test-python/bin/python"), PathBuf::from)
 }
 
+/// A folder below the installed packages, where Node looks for them.
+pub fn fresh_folder() -> PathBuf {
+    let folder = root().join(format!("target/receivers/run-{:016x}", rand::random::<u64>()));
+    fs::create_dir(&folder).expect("made");
+    folder
+}
+
 /// A receiver that runs; it does not outlive the test.
 #[derive(Debug)]
 pub struct Receiver {
@@ -97,9 +104,7 @@ pub struct Receiver {
 impl Receiver {
     /// Starts one at `address` that holds a secret, and returns when it listens.
     pub async fn start(kind: Kind, address: SocketAddr, secrets: &Secrets) -> Self {
-        // Below the installed packages, where Node looks for them.
-        let folder = root().join(format!("target/receivers/run-{:016x}", rand::random::<u64>()));
-        fs::create_dir(&folder).expect("made");
+        let folder = fresh_folder();
         for file in ["node-guide.ts", "api-reference.mjs", "curl-guide.sh", "serve.mjs", "serve.py"] {
             fs::copy(root().join("tests/receivers").join(file), folder.join(file)).expect("copied");
         }
