@@ -2,8 +2,8 @@
 //! accepts what is signed with its secret, and nothing else.
 
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use nexo_route::clock::wall_now;
 use nexo_route::domain::event::ping_body;
 use nexo_route::domain::ids::DeliveryId;
 use nexo_route::domain::signature::WebhookSecret;
@@ -20,8 +20,7 @@ fn secret(seed: u8) -> WebhookSecret {
 /// An event as the daemon signs it.
 fn event(signed_with: &WebhookSecret, form: KeyForm, body: &str) -> Request {
     let key = signed_with.signing_key();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let seconds = i64::try_from(now).expect("before the end of time");
+    let seconds = wall_now().millis() / 1_000;
     Request::new("POST", "/webhooks/nexo")
         .header("Content-Type", "application/json")
         .header("X-NEXO-Signature", &key.seed_signature(form, body.as_bytes()))

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::super::account::no_account;
-use super::super::arguments::AttemptsArguments;
-use super::super::error::CliError;
-use super::super::operator::{Sealed, open_sealed};
-use super::super::output::Answer;
+use crate::cli::account::no_account;
+use crate::cli::arguments::AttemptsArguments;
+use crate::cli::error::CliError;
+use crate::cli::operator::{Sealed, open_sealed};
+use crate::cli::output::Answer;
 use crate::domain::webhook::Fault;
 use crate::http::wire;
 use crate::records::accounts;

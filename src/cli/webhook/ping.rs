@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::super::error::CliError;
-use super::super::operator::{Sealed, actor, open_sealed};
-use super::super::output::Answer;
 use super::no_endpoint;
 use super::secret::{courier, random};
+use crate::cli::error::CliError;
+use crate::cli::operator::{Sealed, actor, open_sealed};
+use crate::cli::output::Answer;
 use crate::domain::event::ping_body;
 use crate::domain::ids::{AttemptId, DeliveryId, EndpointId};
 use crate::domain::sealing::Keyring;

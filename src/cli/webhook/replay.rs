@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::super::arguments::ReplayArguments;
-use super::super::error::CliError;
-use super::super::operator::{actor, open_store};
-use super::super::output::Answer;
 use super::no_endpoint;
+use crate::cli::arguments::ReplayArguments;
+use crate::cli::error::CliError;
+use crate::cli::operator::{actor, open_store};
+use crate::cli::output::Answer;
 use crate::domain::ids::{AttemptId, EndpointId};
 use crate::records::outbox::{self, Replayed, Replays, Since};
 use crate::store::Store;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::super::account::no_account;
-use super::super::arguments::CreateArguments;
-use super::super::error::CliError;
-use super::super::operator::{Sealed, actor, open_sealed};
-use super::super::output::Answer;
 use super::{no_endpoint, said, too_many};
+use crate::cli::account::no_account;
+use crate::cli::arguments::CreateArguments;
+use crate::cli::error::CliError;
+use crate::cli::operator::{Sealed, actor, open_sealed};
+use crate::cli::output::Answer;
 use crate::config::WebhooksConfig;
 use crate::domain::endpoint_url::EndpointUrl;
 use crate::domain::ids::EndpointId;
