@@ -4,6 +4,7 @@ mod endpoints;
 mod listing;
 mod replay;
 mod rows;
+mod verified;
 
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ both_engines! {
     async fn all_that_were_not_accepted_are_replayed(store: Store) { replay::since(store).await }
     async fn attempts_are_listed_for_their_owner_alone(store: Store) { listing::scoped(store).await }
     async fn attempts_are_filtered_and_paged(store: Store) { listing::filtered(store).await }
+    async fn verify_finds_an_event_that_was_lost(store: Store) { verified::lost(store).await }
+    async fn verify_finds_what_was_attempted_twice_or_told_to_strangers(store: Store) { verified::doubled(store).await }
 }
 
 async fn queued(store: Store) {
