@@ -163,9 +163,11 @@ fn from_text(like: &Value, text: &str) -> Option<Value> {
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Float(_) => text.trim().parse().ok().map(Value::Float),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-        Value::Array(_) => {
+        // An entry is of the kind of those that are there; where there are none, a text.
+        Value::Array(known) => {
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-            Some(Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect()))
+            let kind = known.first().cloned().unwrap_or_else(|| Value::String(String::new()));
+            entries.map(|entry| from_text(&kind, entry)).collect::<Option<_>>().map(Value::Array)
         }
         Value::Datetime(_) | Value::Table(_) => None,
     }
