@@ -35,3 +35,4 @@ mod two_daemons;
 mod verification;
 mod webhook_attempts;
 mod webhook_commands;
+mod webhook_receivers;
