@@ -164,11 +164,11 @@ fn from_text(like: &Value, text: &str) -> Option<Value> {
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Float(_) => text.trim().parse().ok().map(Value::Float),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-        Value::Array(likes) => {
-            let text_entry = Value::String(String::new());
-            let like = likes.first().unwrap_or(&text_entry);
+        // An entry is of the kind of those that are there; where there are none, a text.
+        Value::Array(known) => {
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-            entries.map(|entry| from_text(like, entry)).collect::<Option<Vec<Value>>>().map(Value::Array)
+            let kind = known.first().cloned().unwrap_or_else(|| Value::String(String::new()));
+            entries.map(|entry| from_text(&kind, entry)).collect::<Option<_>>().map(Value::Array)
         }
         Value::Datetime(_) | Value::Table(_) => None,
     }

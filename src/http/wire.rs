@@ -3,6 +3,8 @@
 //! Money is written from micro-dollars by its own `Display`, never through a float (a float cannot hold 0.022). The
 //! inner types know no serde; these functions are the only place where they become JSON.
 
+mod attempts;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
@@ -15,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::http::Reply;
 use crate::records::deliveries::{Delivery, Listing};
 use crate::send::Sent;
+pub(crate) use attempts::attempts;
 
 /// The media type of every answer but the metrics.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -47,19 +50,26 @@ pub(crate) fn delivery(delivery: &Delivery) -> Bytes {
 
 /// The body of `GET /deliveries`.
 pub(crate) fn listing(listing: &Listing) -> Bytes {
+    let next_cursor = listing.next_cursor.map(|id| id.to_string());
+    let data = listing.data.iter().map(|delivery| fields(Object::with_capacity(384), delivery).finish());
+    page(data, listing.has_more, next_cursor.as_deref())
+}
+
+/// One page of a list, of objects that are already JSON.
+fn page(objects: impl Iterator<Item = Vec<u8>>, has_more: bool, next_cursor: Option<&str>) -> Bytes {
     let mut data = vec![b'['];
-    for (index, delivery) in listing.data.iter().enumerate() {
+    for (index, object) in objects.enumerate() {
         if index > 0 {
             data.push(b',');
         }
-        data.extend_from_slice(&fields(Object::with_capacity(384), delivery).finish());
+        data.extend_from_slice(&object);
     }
     data.push(b']');
     Object::with_capacity(data.len() + 96)
         .plain("ok", true)
         .json("data", &data)
-        .plain("has_more", listing.has_more)
-        .optional("next_cursor", listing.next_cursor.map(|id| id.to_string()).as_deref())
+        .plain("has_more", has_more)
+        .optional("next_cursor", next_cursor)
         .finish()
         .into()
 }

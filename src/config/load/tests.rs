@@ -41,6 +41,7 @@ fn a_file_overrides_the_page_and_the_environment_overrides_the_file() {
     let names = variables(&[
         ("NEXO_HTTP__BIND", "[::1]:0"),
         ("NEXO_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.1/32,"),
+        ("NEXO_WEBHOOKS__PORTS", "443,8443"),
         ("NEXO_LOG__FORMAT", "json"),
         ("NEXO_SIMULATOR__HANG", "true"),
         ("NEXO_SIMULATOR__LOSE_RECEIPT_RATE", "0.25"),
@@ -53,6 +54,7 @@ fn a_file_overrides_the_page_and_the_environment_overrides_the_file() {
     assert_eq!(config.http.bind.to_string(), "[::1]:0");
     assert_eq!(config.http.idle_ms, 7);
     assert_eq!(config.http.trusted_proxies.len(), 2);
+    assert_eq!(config.webhooks.ports, [443, 8443]);
     assert!(config.simulator.hang);
     assert!((config.simulator.fail_rate - 1.0).abs() < f64::EPSILON);
     assert!((config.simulator.lose_receipt_rate - 0.25).abs() < f64::EPSILON);

@@ -125,7 +125,7 @@ impl PgTx {
             match wrong {
                 None => self.ended.set(Ending::Committed),
                 Some((write, rows)) => {
-                    error!(statement = ?write.statement, ?rows, "a commit wrote other rows than it had to")
+                    error!(statement = ?write.statement, ?rows, "a commit wrote other rows than it had to");
                 }
             }
         }
