@@ -60,6 +60,13 @@ async fn away_and_back(how: Wire) {
     unavailable(&customer).await;
     let red = readiness(&node, 503).await;
     assert_eq!(red.field("database"), false);
+    let stale = until("the key list is too old", async || {
+        let answer = node.ask_ops("/readyz").await.ok()?;
+        (answer.field("keys") == false).then(|| answer.expect(503))
+    })
+    .await;
+    // A check that hangs, on a frozen wire, knows no age.
+    assert!(stale.field("keys_age_ms").as_u64().is_none_or(|age_ms| age_ms > 1_000), "{stale:?}");
     node.ask_ops("/livez").await.expect("alive").expect(200);
 
     proxy.set(Wire::Whole);
