@@ -27,7 +27,7 @@ pub use error::{CommitError, StoreError};
 use reads::Gates;
 pub use row::Row;
 pub use statement::{Column, Scalar, Statement, Type};
-pub use tx::Tx;
+pub use tx::{Tx, Write};
 pub use writer::Writer;
 
 use crate::domain::ids::BatchId;

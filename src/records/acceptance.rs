@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use futures_util::future::{try_join, try_join4};
+use futures_util::future::try_join;
 
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::ids::{AccountId, DeliveryId};
@@ -16,7 +16,7 @@ use crate::domain::posting;
 use crate::domain::sealing::PhoneKey;
 use crate::domain::time::{Timestamp, duration_micros};
 use crate::records::idempotency;
-use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
+use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type, Write};
 
 /// One code per phone in this time, over all accounts and nodes (seed: API reference §10; it is the carrier's rule).
 pub const WINDOW: Duration = Duration::from_secs(30);
@@ -195,7 +195,7 @@ pub async fn accept(tx: &Tx, orders: &[Order]) -> Result<Accepted, StoreError> {
         };
         verdicts.push(verdict);
     }
-    write(tx, orders, &verdicts, &charged, &claimed, &wallets).await?;
+    tx.finish(writes(orders, &verdicts, &charged, &claimed, &wallets)).await?;
     Ok(Accepted { verdicts, now: wallets.now })
 }
 
@@ -292,15 +292,14 @@ pub(super) fn buckets(row: &Row, first: usize) -> Result<Buckets, StoreError> {
     })
 }
 
-/// Writes the charges, and takes back what the losers had claimed.
-async fn write(
-    tx: &Tx,
-    orders: &[Order],
+/// The charges, and what takes back what the losers had claimed.
+fn writes<'a>(
+    orders: &'a [Order],
     verdicts: &[Verdict],
-    charged: &[(&Order, Timestamp, Buckets)],
+    charged: &[(&'a Order, Timestamp, Buckets)],
     claimed: &HashMap<PhoneKey, Timestamp>,
     wallets: &Wallets,
-) -> Result<(), StoreError> {
+) -> Vec<Write<'a>> {
     let lost: Vec<&Order> = orders
         .iter()
         .zip(verdicts)
@@ -313,42 +312,42 @@ async fn write(
         _ => None,
     });
     let answers: Vec<_> = answers.collect();
-    let idempotency = async {
-        idempotency::give_back(tx, &lost).await?;
-        idempotency::record_balances(tx, &answers).await
+    let windows = Write {
+        statement: &GIVE_WINDOWS_BACK,
+        columns: phones_and_owners(&unpaid).into(),
+        scalars: Vec::new(),
+        rows: Some(unpaid.len() as u64),
     };
-    let give_back = phones_and_owners(&unpaid);
-    try_join4(
-        idempotency,
-        tx.execute(&GIVE_WINDOWS_BACK, &give_back, &[]),
-        write_wallets(tx, charged, wallets),
-        write_deliveries(tx, charged),
-    )
-    .await?;
-    Ok(())
+    vec![
+        idempotency::give_back(&lost),
+        idempotency::record_balances(&answers),
+        windows,
+        wallet_writes(charged, wallets),
+        delivery_writes(charged),
+    ]
 }
 
-async fn write_wallets(tx: &Tx, charged: &[(&Order, Timestamp, Buckets)], wallets: &Wallets) -> Result<(), StoreError> {
-    let touched: BTreeMap<AccountId, Buckets> = charged
+/// Every locked wallet that paid.
+fn wallet_writes<'a>(charged: &[(&'a Order, Timestamp, Buckets)], wallets: &Wallets) -> Write<'a> {
+    let touched: BTreeMap<&'a AccountId, Buckets> = charged
         .iter()
-        .filter_map(|(order, ..)| wallets.by_account.get(&order.account).map(|wallet| (order.account, *wallet)))
+        .filter_map(|(order, ..)| wallets.by_account.get(&order.account).map(|wallet| (&order.account, *wallet)))
         .collect();
     let amounts = |part: fn(&Buckets) -> MicroUsd| Column::I64(touched.values().map(|w| part(w).micros()).collect());
-    let columns = [
-        Column::ids(touched.keys().map(AccountId::as_bytes)),
+    let columns = vec![
+        Column::ids(touched.keys().map(|account| account.as_bytes())),
         amounts(|wallet| wallet.free),
         amounts(|wallet| wallet.bonus),
         amounts(|wallet| wallet.cash),
     ];
-    let written = tx.execute(&WRITE_WALLETS, &columns, &[]).await?;
-    assert_eq!(written, touched.len() as u64, "every locked wallet is written");
-    Ok(())
+    Write { statement: &WRITE_WALLETS, columns, scalars: Vec::new(), rows: Some(touched.len() as u64) }
 }
 
-async fn write_deliveries(tx: &Tx, charged: &[(&Order, Timestamp, Buckets)]) -> Result<(), StoreError> {
+/// Every charge is a delivery row.
+fn delivery_writes<'a>(charged: &[(&'a Order, Timestamp, Buckets)]) -> Write<'a> {
     let amounts =
         |part: fn(&Buckets) -> MicroUsd| Column::I64(charged.iter().map(|(_, _, s)| part(s).micros()).collect());
-    let columns = [
+    let columns = vec![
         Column::ids(charged.iter().map(|(order, ..)| order.delivery.as_bytes())),
         Column::ids(charged.iter().map(|(order, ..)| order.account.as_bytes())),
         Column::I64(charged.iter().map(|(order, ..)| order.phone_key.number()).collect()),
@@ -362,7 +361,5 @@ async fn write_deliveries(tx: &Tx, charged: &[(&Order, Timestamp, Buckets)]) -> 
         Column::I64(charged.iter().map(|(_, created_at, _)| created_at.micros()).collect()),
         Column::I64(charged.iter().map(|(order, at, _)| at.plus(order.settle_after).micros()).collect()),
     ];
-    let written = tx.execute(&WRITE_DELIVERIES, &columns, &[]).await?;
-    assert_eq!(written, charged.len() as u64, "every charge is a delivery row");
-    Ok(())
+    Write { statement: &WRITE_DELIVERIES, columns, scalars: Vec::new(), rows: Some(charged.len() as u64) }
 }

@@ -13,7 +13,7 @@ use crate::domain::money::MicroUsd;
 use crate::domain::time::{Timestamp, duration_micros};
 use crate::records::acceptance::{IdempotencyClaim, Order, buckets};
 use crate::records::pruning::Step;
-use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
+use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type, Write};
 
 /// How long a key is kept (contract §6).
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -153,28 +153,25 @@ pub(super) async fn claim(tx: &Tx, orders: &[&Order]) -> Result<HashSet<Delivery
 }
 
 /// Takes back the keys of orders that were not charged.
-pub(super) async fn give_back(tx: &Tx, orders: &[&Order]) -> Result<(), StoreError> {
+pub(super) fn give_back<'a>(orders: &[&'a Order]) -> Write<'a> {
     let keyed: Vec<(&Order, &IdempotencyClaim)> =
         orders.iter().filter_map(|order| order.idempotency.as_ref().map(|claim| (*order, claim))).collect();
-    let columns = [
+    let columns = vec![
         Column::ids(keyed.iter().map(|(order, _)| order.account.as_bytes())),
         Column::Text(keyed.iter().map(|(_, claim)| claim.key.as_str()).collect()),
         Column::ids(keyed.iter().map(|(order, _)| order.delivery.as_bytes())),
     ];
-    tx.execute(&GIVE_BACK, &columns, &[]).await.map(drop)
+    Write { statement: &GIVE_BACK, columns, scalars: Vec::new(), rows: None }
 }
 
 /// Writes what each charged account could still spend after its charge: a replay repeats it.
-pub(super) async fn record_balances(
-    tx: &Tx,
-    charged: &[(&Order, &IdempotencyClaim, MicroUsd)],
-) -> Result<(), StoreError> {
-    let columns = [
+pub(super) fn record_balances<'a>(charged: &[(&'a Order, &'a IdempotencyClaim, MicroUsd)]) -> Write<'a> {
+    let columns = vec![
         Column::ids(charged.iter().map(|(order, ..)| order.account.as_bytes())),
         Column::Text(charged.iter().map(|(_, claim, _)| claim.key.as_str()).collect()),
         Column::I64(charged.iter().map(|(_, _, balance)| balance.micros()).collect()),
     ];
-    tx.execute(&RECORD_BALANCES, &columns, &[]).await.map(drop)
+    Write { statement: &RECORD_BALANCES, columns, scalars: Vec::new(), rows: Some(charged.len() as u64) }
 }
 
 /// Writes the answers that were given, so that a repeat gets the same.

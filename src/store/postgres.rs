@@ -3,6 +3,7 @@
 //! Every session carries its own time-outs and the plan settings that keep `UPDATE … FROM UNNEST` off hash joins on tables
 //! without statistics. A connection whose transaction did not end is thrown away, never given back.
 
+mod commit;
 mod failure;
 mod parameters;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use futures_util::future::{BoxFuture, try_join3};
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -19,7 +20,8 @@ use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Config, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::failure::{no_connection, refused, slow, translate};
+use self::commit::{Ended, commit};
+use self::failure::{no_connection, slow, translate};
 use self::parameters::{parameters, scalar_ids};
 use super::error::{CommitError, StoreError};
 use super::reads::Reader;
@@ -177,49 +179,12 @@ async fn read<T, F>(pool: &Pool, begin: &str, work: F) -> Result<T, StoreError>
 where
     F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
 {
-    let tx = Tx(Inner::Postgres(PgTx { lease: lease(pool).await? }));
+    let tx = Tx(Inner::Postgres(PgTx::new(lease(pool).await?)));
     tx.postgres().run(begin).await?;
     let outcome = work(&tx).await;
     tx.postgres().run("ROLLBACK").await?;
     tx.into_connection().keep();
     outcome
-}
-
-async fn commit<T, F>(
-    pool: &Pool,
-    kept: &mut Option<Connection>,
-    batch: Option<BatchId>,
-    work: &F,
-) -> Result<T, CommitError<T>>
-where
-    F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
-{
-    let lease = match kept.take() {
-        Some(Connection(lease)) if !lease.object().is_closed() => lease,
-        _ => lease(pool).await?,
-    };
-    let tx = Tx(Inner::Postgres(PgTx { lease }));
-    let postgres = tx.postgres();
-    // Polled in this order, so they go out in one round trip and in the order of the locks.
-    let body = try_join3(postgres.run("BEGIN"), postgres.claim(batch), work(&tx));
-    let outcome = match timeout(PATIENCE, body).await.unwrap_or_else(|_| Err(slow())) {
-        Ok(((), (), outcome)) => outcome,
-        Err(error) => {
-            // A connection that cannot even roll back is dropped with its transaction.
-            if matches!(timeout(PATIENCE, postgres.run("ROLLBACK")).await, Ok(Ok(()))) {
-                *kept = Some(Connection(tx.into_connection()));
-            }
-            return Err(CommitError::NotCommitted(error));
-        }
-    };
-    match timeout(PATIENCE, postgres.object().batch_execute("COMMIT")).await {
-        Ok(Ok(())) => {
-            *kept = Some(Connection(tx.into_connection()));
-            Ok(outcome)
-        }
-        Ok(Err(error)) if refused(&error) => Err(CommitError::NotCommitted(translate(&error))),
-        _ => Err(CommitError::Unknown { outcome }),
-    }
 }
 
 async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
@@ -270,6 +235,7 @@ impl Drop for Lease {
 #[derive(Debug)]
 pub(super) struct PgTx {
     lease: Lease,
+    ended: Ended,
 }
 
 impl Tx {
@@ -289,6 +255,10 @@ impl Tx {
 }
 
 impl PgTx {
+    fn new(lease: Lease) -> Self {
+        Self { lease, ended: Ended::default() }
+    }
+
     fn object(&self) -> &Object {
         self.lease.object()
     }

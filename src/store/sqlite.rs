@@ -22,7 +22,7 @@ use super::error::{CommitError, StoreError};
 use super::reads::Reader;
 use super::row::{Row, Values};
 use super::statement::{CHUNKS, Column, Scalar, Statement};
-use super::tx::{Inner, Tx};
+use super::tx::{Inner, Tx, Write};
 use super::writer::BATCH_INSERT;
 use crate::clock::wall_now;
 use crate::domain::ids::BatchId;
@@ -213,6 +213,18 @@ impl SqliteTx {
             Ok(())
         })?;
         Ok(changed)
+    }
+
+    /// The last writes of a transaction; its owner commits.
+    pub(super) fn write(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
+        for write in writes {
+            let changed = self.execute(write.statement, &write.columns, &write.scalars)?;
+            if !write.is_kept_by(Some(changed)) {
+                let why = format!("{:?} wrote {changed} rows, not {:?}", write.statement, write.rows);
+                return Err(StoreError::Internal(why));
+            }
+        }
+        Ok(())
     }
 
     /// Runs the statement on all rows in the largest pieces that fit; once where it takes no rows.

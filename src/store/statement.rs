@@ -178,7 +178,8 @@ impl Statement {
             let mut text = self
                 .template
                 .replace("{rows}", &format!("SELECT * FROM UNNEST({})", columns.join(", ")))
-                .replace("{now_us}", "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
+                // A double holds microseconds of this century exactly; `extract` computes in decimals, three times slower.
+                .replace("{now_us}", "(date_part('epoch', clock_timestamp()) * 1000000)::bigint");
             for (kind, n) in self.scalars.iter().zip(self.rows.len() + 1..) {
                 text = cast_parameter(&text, n, kind.postgres());
             }
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!(
             SAMPLE.postgres(),
             "WITH r(a, b) AS (SELECT * FROM UNNEST($1::uuid[], $2::bigint[])) SELECT t.a, $3::bigint, $4::text FROM r \
-             JOIN t ON t.a = r.a WHERE t.b > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3::bigint \
+             JOIN t ON t.a = r.a WHERE t.b > (date_part('epoch', clock_timestamp()) * 1000000)::bigint + $3::bigint \
              ORDER BY t.a FOR UPDATE OF t SKIP LOCKED"
         );
         assert_eq!(

@@ -19,6 +19,27 @@ pub(super) enum Inner {
     Postgres(PgTx),
 }
 
+/// One of a transaction's last writes.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub statement: &'static Statement,
+    pub columns: Vec<Column<'a>>,
+    pub scalars: Vec<Scalar<'a>>,
+    /// How many rows it changes, where that is sure.
+    pub rows: Option<u64>,
+}
+
+impl Write<'_> {
+    /// Whether it changed what it had to.
+    pub(super) fn is_kept_by(&self, changed: Option<u64>) -> bool {
+        self.rows.is_none_or(|rows| changed == Some(rows))
+    }
+
+    fn does_something(&self) -> bool {
+        !self.columns.first().is_some_and(Column::is_empty)
+    }
+}
+
 impl Tx {
     /// Runs a statement and returns its rows. With row parameters of no rows it does nothing.
     ///
@@ -57,6 +78,20 @@ impl Tx {
         match &self.0 {
             Inner::Sqlite(tx) => tx.execute(statement, columns, scalars),
             Inner::Postgres(tx) => tx.execute(statement, columns, scalars).await,
+        }
+    }
+
+    /// Runs a transaction's last writes, which do not depend on each other; on Postgres they go out together with the
+    /// COMMIT. Nothing may be asked of the transaction afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the transaction is then lost.
+    pub async fn finish(&self, mut writes: Vec<Write<'_>>) -> Result<(), StoreError> {
+        writes.retain(Write::does_something);
+        writes.iter().for_each(|write| write.statement.check(&write.columns, &write.scalars));
+        match &self.0 {
+            Inner::Sqlite(tx) => tx.write(&writes),
+            Inner::Postgres(tx) => tx.finish(&writes).await,
         }
     }
 
