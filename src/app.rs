@@ -32,6 +32,7 @@ use crate::domain::sealing::Keyring;
 use crate::http::api::Api;
 use crate::http::listener::{Limits, Listener};
 use crate::http::ops::Ops;
+use crate::records::attempts::Attempts;
 use crate::records::deliveries::Deliveries;
 use crate::send::{Parts, SendTimes, Sender};
 use crate::store::Store;
@@ -182,6 +183,7 @@ impl App {
             sender: Sender::new(parts, &self.carriers.routes),
             keys: actors.keys.clone(),
             deliveries: Deliveries::new(self.store.clone(), Arc::clone(&self.keyring)),
+            attempts: Attempts::new(self.store.clone(), Arc::clone(&self.keyring)),
             store: self.store.clone(),
             engine: self.engine.handle().clone(),
         }

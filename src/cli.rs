@@ -19,6 +19,7 @@ mod schema;
 mod secrets;
 mod serve;
 mod verify;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
         Command::Account(command) => account::run(config, command).await,
         Command::Key(command) => key::run(config, command).await,
         Command::Credit(credit) => credit::run(config, &credit).await,
+        Command::Webhook(command) => webhook::run(config, command).await,
         Command::Secrets(command) => secrets::run(config, &command),
     }
     .map(Some)

@@ -6,12 +6,15 @@
 
 pub mod acceptance;
 pub mod accounts;
+pub mod attempts;
 pub mod audit;
 pub mod deliveries;
+pub mod endpoints;
 pub mod idempotency;
 pub mod keyring;
 pub mod keys;
 pub mod ledger;
+pub mod outbox;
 pub mod pruning;
 pub mod settlement;
 pub mod verification;

@@ -29,7 +29,7 @@ use crate::carrier::upstream::{FailureClass, NotDurable, Receipt, ReceiptSink};
 use crate::config::{DispatchConfig, TrackingConfig, millis};
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::FailureCode;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::money::MicroUsd;
 use crate::records::idempotency::AnswerRecord;
 use crate::records::settlement::{Settled, Settlement};
@@ -53,6 +53,9 @@ pub struct InFlight<J> {
     /// What a failed receipt hands back to dispatch; `None` on the last channel.
     pub fallback: Option<Box<J>>,
 }
+
+/// Who is told of the webhook endpoints that have something to be sent, after the commit that queued it.
+pub type Wake = Arc<dyn Fn(Vec<EndpointId>) + Send + Sync>;
 
 /// The end was not made durable here, and nobody will try again: the sweeper ends the delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -83,11 +86,13 @@ struct Parts<J> {
     ledger: Arc<dyn Fn() -> Box<dyn Ledger> + Send + Sync>,
     tasks: Tasks,
     fallbacks: mpsc::Sender<Box<J>>,
+    wake: Wake,
 }
 
 impl<J: Send + 'static> Tracking<J> {
     /// Makes the handle and the branch of the tree that it speaks to. Deliveries whose attempt failed with a channel left
-    /// and time for it go into `fallbacks`; if that is full or closed they end.
+    /// and time for it go into `fallbacks`; if that is full or closed they end. `wake` hears which webhook endpoints have
+    /// something to be sent; it must not block.
     #[must_use]
     pub fn new(
         config: &TrackingConfig,
@@ -95,6 +100,7 @@ impl<J: Send + 'static> Tracking<J> {
         store: &Store,
         tasks: &Tasks,
         fallbacks: mpsc::Sender<Box<J>>,
+        wake: Wake,
     ) -> (Self, Child) {
         let store = store.clone();
         let parts = Parts {
@@ -103,6 +109,7 @@ impl<J: Send + 'static> Tracking<J> {
             ledger: Arc::new(move || Box::new(StoreLedger::new(&store))),
             tasks: tasks.clone(),
             fallbacks,
+            wake,
         };
         Self::from_parts(config.shards, parts)
     }

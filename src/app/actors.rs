@@ -56,7 +56,8 @@ impl Actors {
     pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
         let Blueprint { config, store, clock, carriers, witness } = blueprint;
         let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
-        let (tracking, tracking_branch) = Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen);
+        let (tracking, tracking_branch) =
+            Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen, Arc::new(|_endpoints| {}));
         let (cooldown, cooldown_branch) = Cooldown::new();
         let refund = tracking.clone();
         let (wallet, wallet_branch) =

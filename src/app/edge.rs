@@ -16,6 +16,7 @@ use crate::domain::phone::Phone;
 use crate::http::backend::{Backend, Identity, KeyRefused};
 use crate::http::ops::{Health, Readiness};
 use crate::records::accounts;
+use crate::records::attempts::{self, AttemptListing, AttemptPage, Attempts};
 use crate::records::deliveries::{Deliveries, Delivery, ListError, Listing, Page};
 use crate::send::{Answer, Caller, SendError, SendRequest, Sender};
 use crate::store::{Store, StoreError};
@@ -26,6 +27,7 @@ pub(super) struct House {
     pub(super) sender: Sender,
     pub(super) keys: Keys,
     pub(super) deliveries: Deliveries,
+    pub(super) attempts: Attempts,
     pub(super) store: Store,
     pub(super) engine: Handle,
 }
@@ -64,6 +66,10 @@ impl Backend for House {
 
     async fn deliveries(&self, account: AccountId, page: &Page) -> Result<Listing, ListError> {
         self.deliveries.list(account, page).await
+    }
+
+    async fn attempts(&self, account: AccountId, page: &AttemptPage) -> Result<AttemptListing, attempts::ListError> {
+        self.attempts.list(account, page).await
     }
 
     async fn wallet(&self, account: AccountId) -> Result<Option<Buckets>, StoreError> {

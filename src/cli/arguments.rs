@@ -1,5 +1,7 @@
 //! What can be typed. Values are parsed into the domain's types here, so that a wrong one is a usage error.
 
+mod webhook;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +10,7 @@ use crate::domain::ids::{AccountId, KeyId};
 use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::AccountName;
 use crate::records::ledger::Reference;
+pub(super) use webhook::{AttemptsArguments, CreateArguments, ReplayArguments, WebhookCommand};
 
 /// NEXO ROUTE: one HTTP POST sends a one-time code to any Vietnamese mobile.
 #[derive(Debug, Parser)]
@@ -43,6 +46,9 @@ pub(super) enum Command {
     Key(KeyCommand),
     /// Credits an account, once per reference
     Credit(CreditArguments),
+    /// Endpoints that are told how deliveries end
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// The keys that encrypt phones in the database
     #[command(subcommand)]
     Secrets(SecretsCommand),
@@ -205,6 +211,7 @@ mod tests {
             &format!("key list --account {ID}"),
             &format!("key revoke {ID}"),
             &format!("credit --account {ID} --bucket bonus_credit --usd 10 --reference r1"),
+            &format!("webhook list --account {ID}"),
             "secrets create",
         ] {
             for line in [format!("--json --config x.toml {command}"), format!("{command} --config x.toml --json")] {

@@ -2,15 +2,51 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::error::CliError;
-use crate::config;
+use crate::config::{self, Config};
+use crate::domain::sealing::Keyring;
 use crate::records::audit::Actor;
+use crate::records::keyring;
 use crate::store::Store;
+
+/// The database of the configuration with its schema up to date, and the keys that it is sealed with.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) store: Store,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) config: Config,
+}
+
+/// Opens the database, and compares the keys with those that it was written with: what a daemon could not open must not be
+/// sealed here.
+pub(super) async fn open_sealed(config: Option<&Path>) -> Result<Sealed, CliError> {
+    let config = config::load(config)?.config;
+    let ring = Arc::new(config::keyring(&config.secrets)?);
+    let store = up_to_date(Store::open(&config.store.url.0, 1).await?).await?;
+    let enrolled = Arc::clone(&ring);
+    let mismatch = store
+        .write(move |tx| {
+            let keyring = Arc::clone(&enrolled);
+            Box::pin(async move { keyring::enrol(tx, &keyring).await })
+        })
+        .await?;
+    match mismatch {
+        None => Ok(Sealed { store, keyring: ring, config }),
+        Some(mismatch) => Err(CliError::Usage(format!(
+            "secrets: the {} key {} is not the one that this database was written with",
+            mismatch.purpose, mismatch.key_id
+        ))),
+    }
+}
 
 /// The database of the configuration, with its schema up to date.
 pub(super) async fn open_store(config: Option<&Path>) -> Result<Store, CliError> {
-    let store = open_any_store(config).await?;
+    up_to_date(open_any_store(config).await?).await
+}
+
+async fn up_to_date(store: Store) -> Result<Store, CliError> {
     if store.schema_current().await? {
         Ok(store)
     } else {

@@ -31,6 +31,11 @@ impl Answer {
         Self { json, text: text.into(), code: 0 }
     }
 
+    /// An answer whose JSON is written already.
+    pub(super) fn of_json(json: &[u8], text: impl Into<String>) -> Self {
+        Self { json: String::from_utf8_lossy(json).into_owned(), text: text.into(), code: 0 }
+    }
+
     pub(super) const fn with_code(mut self, code: u8) -> Self {
         self.code = code;
         self

@@ -1,6 +1,6 @@
-//! Encryption and keyed look-up of what a row must not show: phones and metadata.
+//! Encryption and keyed look-up of what a row must not show: phones, metadata, and what webhooks say and are signed with.
 //!
-//! Pure: the keys are given, the nonce is the row's own id. A sealed value starts with the id of its key, so that keys
+//! Pure: the keys are given, the nonce is the row's own id (a signing key's is an id made for it). A sealed value starts with the id of its key, so that keys
 //! can be rotated while old values stay readable. Look-ups use a separate key: a plain hash of a ten-digit number is
 //! reversed in seconds.
 
@@ -13,15 +13,21 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{AttemptId, DeliveryId, EndpointId};
 use crate::domain::metadata::Metadata;
 use crate::domain::phone::Phone;
+use crate::domain::signature::SigningKey;
 
 /// What a sealed value is; part of its nonce.
 #[derive(Clone, Copy)]
 enum Kind {
     Phone = 1,
     Metadata = 2,
+    /// The body of a webhook.
+    Body = 3,
+    /// What a webhook's request and answer looked like.
+    Exchange = 4,
+    SigningKey = 5,
 }
 
 /// The keyed 64-bit name of a phone: the key of its window and of look-ups by phone.
@@ -127,25 +133,67 @@ impl Keyring {
 
     #[must_use]
     pub fn seal_phone(&self, delivery: DeliveryId, phone: Phone) -> Vec<u8> {
-        self.seal(delivery, Kind::Phone, &phone.national().to_be_bytes())
+        self.seal(delivery.as_bytes(), Kind::Phone, &[], &phone.national().to_be_bytes())
     }
 
     /// `None` if the value was not sealed for this delivery by a key of this ring.
     #[must_use]
     pub fn open_phone(&self, delivery: DeliveryId, sealed: &[u8]) -> Option<Phone> {
-        let opened = self.open(delivery, Kind::Phone, sealed)?;
+        let opened = self.open(delivery.as_bytes(), Kind::Phone, &[], sealed)?;
         Phone::from_national_number(u32::from_be_bytes(opened.as_slice().try_into().ok()?))
     }
 
     #[must_use]
     pub fn seal_metadata(&self, delivery: DeliveryId, metadata: &Metadata) -> Vec<u8> {
-        self.seal(delivery, Kind::Metadata, &metadata.to_bytes())
+        self.seal(delivery.as_bytes(), Kind::Metadata, &[], &metadata.to_bytes())
     }
 
     /// `None` if the value was not sealed for this delivery by a key of this ring.
     #[must_use]
     pub fn open_metadata(&self, delivery: DeliveryId, sealed: &[u8]) -> Option<Metadata> {
-        Metadata::from_bytes(&self.open(delivery, Kind::Metadata, sealed)?)
+        Metadata::from_bytes(&self.open(delivery.as_bytes(), Kind::Metadata, &[], sealed)?)
+    }
+
+    /// Seals the body of an attempt; an attempt has one body.
+    #[must_use]
+    pub fn seal_body(&self, attempt: AttemptId, body: &[u8]) -> Vec<u8> {
+        self.seal(attempt.as_bytes(), Kind::Body, &[], body)
+    }
+
+    /// `None` if the value was not sealed for this attempt by a key of this ring.
+    #[must_use]
+    pub fn open_body(&self, attempt: AttemptId, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.open(attempt.as_bytes(), Kind::Body, &[], sealed)
+    }
+
+    /// Seals the request's head and the answer of an attempt. Once per attempt: who writes a result again writes the same
+    /// sealed bytes again.
+    #[must_use]
+    pub fn seal_exchange(&self, attempt: AttemptId, exchange: &[u8]) -> Vec<u8> {
+        self.seal(attempt.as_bytes(), Kind::Exchange, &[], exchange)
+    }
+
+    /// `None` if the value was not sealed for this attempt by a key of this ring.
+    #[must_use]
+    pub fn open_exchange(&self, attempt: AttemptId, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.open(attempt.as_bytes(), Kind::Exchange, &[], sealed)
+    }
+
+    /// Seals an endpoint's signing key under `fresh`, 16 bytes from the operating system's random source that are used for
+    /// no other key: an endpoint has more than one key in its life, so its own id cannot be the nonce. They stand before the
+    /// sealed bytes.
+    #[must_use]
+    pub fn seal_signing_key(&self, endpoint: EndpointId, fresh: [u8; 16], key: &SigningKey) -> Vec<u8> {
+        let sealed = self.seal(&fresh, Kind::SigningKey, endpoint.as_bytes(), key.expose_bytes());
+        [fresh.as_slice(), &sealed].concat()
+    }
+
+    /// `None` if the value was not sealed for this endpoint by a key of this ring.
+    #[must_use]
+    pub fn open_signing_key(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<SigningKey> {
+        let (fresh, sealed) = sealed.split_first_chunk::<16>()?;
+        let opened = Zeroizing::new(self.open(fresh, Kind::SigningKey, endpoint.as_bytes(), sealed)?);
+        opened.as_slice().try_into().ok().map(SigningKey::from_bytes)
     }
 
     fn mac(&self, label: &[u8; 5], message: &[u8]) -> [u8; 32] {
@@ -156,26 +204,25 @@ impl Keyring {
         mac.finalize().into_bytes().into()
     }
 
-    /// The nonce is made of the delivery's id and the kind of value: a key never seals two values under one nonce, because
-    /// a delivery has one phone and one metadata, sealed once.
-    fn seal(&self, delivery: DeliveryId, kind: Kind, plain: &[u8]) -> Vec<u8> {
+    /// The nonce is made of the row's id and the kind of value: a key never seals two values under one nonce, because a
+    /// delivery has one phone and one metadata, an attempt one body and one exchange, each sealed once. `bound_to` is what
+    /// else the value belongs to.
+    fn seal(&self, id: &[u8; 16], kind: Kind, bound_to: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut value = Vec::with_capacity(1 + plain.len() + TAG_LEN);
         value.push(self.active);
         value.extend_from_slice(plain);
         let tag = self
             .cipher(self.active)
-            .and_then(|cipher| {
-                cipher.encrypt_inout_detached(&nonce(delivery, kind), &[], (&mut value[1..]).into()).ok()
-            })
+            .and_then(|cipher| cipher.encrypt_inout_detached(&nonce(id, kind), bound_to, (&mut value[1..]).into()).ok())
             .expect("the active key is of the ring, and the value far below the cipher's limit");
         value.extend_from_slice(&tag);
         value
     }
 
-    fn open(&self, delivery: DeliveryId, kind: Kind, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (id, sealed) = sealed.split_first()?;
-        let payload = Payload { msg: sealed, aad: &[] };
-        self.cipher(*id)?.decrypt(&nonce(delivery, kind), payload).ok()
+    fn open(&self, id: &[u8; 16], kind: Kind, bound_to: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (key, sealed) = sealed.split_first()?;
+        let payload = Payload { msg: sealed, aad: bound_to };
+        self.cipher(*key)?.decrypt(&nonce(id, kind), payload).ok()
     }
 
     fn cipher(&self, id: u8) -> Option<&Aes256Gcm> {
@@ -187,50 +234,12 @@ const TAG_LEN: usize = 16;
 
 /// The twelve bytes of a version 7 id that hold its 74 random bits and the last 16 of its time. Its version, the same four
 /// bits in every id, gives place to the kind.
-fn nonce(delivery: DeliveryId, kind: Kind) -> Nonce<U12> {
+fn nonce(id: &[u8; 16], kind: Kind) -> Nonce<U12> {
     let mut nonce = [0; 12];
-    nonce.copy_from_slice(&delivery.as_bytes()[4..]);
+    nonce.copy_from_slice(&id[4..]);
     nonce[2] = (nonce[2] & 0x0f) | ((kind as u8) << 4);
     nonce.into()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(byte: u8) -> SecretKey {
-        SecretKey::new([byte; 32])
-    }
-
-    fn delivery(byte: u8) -> DeliveryId {
-        DeliveryId::from_bytes([byte; 16])
-    }
-
-    #[test]
-    fn a_sealed_phone_opens_only_for_its_delivery_and_after_rotation() {
-        let phone = Phone::parse("+84981234567").expect("valid");
-        let old = Keyring::new(1, vec![(1, key(1))], key(9)).expect("valid");
-        let sealed = old.seal_phone(delivery(1), phone);
-        assert_eq!(sealed.len(), 21);
-        assert_eq!(old.open_phone(delivery(1), &sealed), Some(phone));
-        assert_eq!(old.open_phone(delivery(2), &sealed), None);
-
-        let rotated = Keyring::new(2, vec![(1, key(1)), (2, key(2))], key(9)).expect("valid");
-        assert_eq!(rotated.open_phone(delivery(1), &sealed), Some(phone));
-        assert_eq!(rotated.seal_phone(delivery(1), phone)[0], 2);
-        assert_eq!(rotated.phone_key(phone), old.phone_key(phone), "look-ups survive a rotation of the sealing key");
-
-        let stranger = Keyring::new(1, vec![(1, key(3))], key(9)).expect("valid");
-        assert_eq!(stranger.open_phone(delivery(1), &sealed), None);
-        let mut torn = sealed;
-        torn[5] ^= 1;
-        assert_eq!(old.open_phone(delivery(1), &torn), None);
-    }
-
-    #[test]
-    fn a_ring_needs_its_active_key_and_no_id_twice() {
-        assert!(Keyring::new(2, vec![(1, key(1))], key(9)).is_none());
-        assert!(Keyring::new(1, vec![(1, key(1)), (1, key(2))], key(9)).is_none());
-        assert_eq!(format!("{:?}", key(1)), "[secret key]");
-    }
-}
+mod tests;

@@ -35,6 +35,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(duration_micros(duration)))
     }
 
+    /// Reads RFC 3339, with any offset; finer than microseconds is cut off.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_microsecond()))
+    }
+
     /// How long after `earlier` this instant is; zero if it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -62,5 +68,15 @@ mod tests {
     fn times_have_milliseconds() {
         assert_eq!(Timestamp::from_micros(1_780_000_000_120_999).rfc3339(), "2026-05-28T20:26:40.120Z");
         assert_eq!(Timestamp::from_micros(i64::MAX).rfc3339(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn times_are_read_with_their_offset() {
+        let at = Some(Timestamp::from_micros(1_780_000_000_120_999));
+        assert_eq!(Timestamp::parse_rfc3339("2026-05-28T20:26:40.120999Z"), at);
+        assert_eq!(Timestamp::parse_rfc3339("2026-05-29T03:26:40.1209999+07:00"), at);
+        for text in ["", "yesterday", "2026-05-28", "2026-05-28T20:26:40", "2026-13-28T20:26:40Z", "1780000000"] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! The order of checks is the contract's §6: path, method, declared length, key, allowlist, media type, body, and then
 //! the handler's own. It holds the handles of the house behind [`Backend`] and no state of its own.
 
+mod attempts;
 mod balance;
 mod deliveries;
 mod send_otp;
@@ -73,6 +74,7 @@ impl<B: Backend> Handler for Api<B> {
             Resource::Deliveries => deliveries::list(self, caller, head.uri.query().unwrap_or_default()).await,
             Resource::Delivery(delivery) => deliveries::find(self, caller, delivery).await,
             Resource::Balance => balance::answer(self, caller).await,
+            Resource::WebhookAttempts => attempts::list(self, caller, head.uri.query().unwrap_or_default()).await,
             Resource::OpenApi => Err(ApiError::Internal),
         }
     }

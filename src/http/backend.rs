@@ -11,6 +11,7 @@ use crate::domain::carrier::{Route, Unroutable};
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::Buckets;
 use crate::domain::phone::Phone;
+use crate::records::attempts::{self, AttemptListing, AttemptPage};
 use crate::records::deliveries::{Delivery, ListError, Listing, Page};
 use crate::send::{Answer, Caller, SendRequest};
 use crate::store::StoreError;
@@ -60,6 +61,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// One page of the account's deliveries, newest first.
     fn deliveries(&self, account: AccountId, page: &Page) -> impl Future<Output = Result<Listing, ListError>> + Send;
+
+    /// One page of what was sent to the account's webhook endpoints, newest first.
+    fn attempts(
+        &self,
+        account: AccountId,
+        page: &AttemptPage,
+    ) -> impl Future<Output = Result<AttemptListing, attempts::ListError>> + Send;
 
     /// What the account holds; `None` if there is no such account.
     fn wallet(&self, account: AccountId) -> impl Future<Output = Result<Option<Buckets>, StoreError>> + Send;

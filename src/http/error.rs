@@ -13,9 +13,9 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::domain::ids::DeliveryId;
+use crate::domain::json::Object;
 use crate::domain::money::MicroUsd;
 use crate::http::request_id::RequestId;
-use crate::http::wire::Object;
 use crate::http::{Reply, wire};
 
 /// Why there is no success, in the facts that the edge knows.
@@ -250,7 +250,7 @@ impl Facts {
             Field::Number(number) => body.plain(name, number),
             Field::Null => body.plain(name, "null"),
         });
-        body.finish()
+        body.finish().into()
     }
 }
 

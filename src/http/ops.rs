@@ -10,10 +10,11 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 
+use crate::domain::json::Object;
 use crate::http::Reply;
 use crate::http::error::ApiError;
 use crate::http::listener::{Call, Handler};
-use crate::http::wire::{self, Object};
+use crate::http::wire;
 use crate::telemetry::names;
 
 const ROUTES: [&str; 4] = ["/metrics", "/livez", "/readyz", "unknown ops"];
@@ -58,6 +59,7 @@ impl Health {
         .plain("links", self.links)
         .plain("stopping", self.stopping)
         .finish()
+        .into()
     }
 }
 

@@ -1,13 +1,17 @@
-//! The query of `GET /deliveries`: `limit`, `starting_after`, `status`, `phone`.
+//! The queries of the lists. `GET /deliveries`: `limit`, `starting_after`, `status`, `phone`. `GET /webhooks/attempts`:
+//! `limit`, `starting_after`, `endpoint`, `delivery_id`, `state`.
 //!
 //! Percent-encoding is undone; `+` stays `+`, so that `phone=+84981234567` means what it says. Unknown parameters are
 //! ignored; one that we know and that is given twice is refused.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use crate::domain::delivery::Status;
+use crate::domain::webhook::AttemptState;
 use crate::http::error::ApiError;
 use crate::http::order::parse_phone;
+use crate::records::attempts::AttemptPage;
 use crate::records::deliveries::Page;
 
 const LIMIT_DEFAULT: usize = 20;
@@ -16,19 +20,24 @@ const LIMIT_MAX: usize = 100;
 /// # Errors
 /// `invalid_request` (or `invalid_phone`) with the parameter's name.
 pub(crate) fn page(query: &str) -> Result<Page, ApiError> {
-    let limit = match parameter(query, "limit")? {
-        None => LIMIT_DEFAULT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit) && !text.starts_with('+'))
-            .ok_or_else(|| ApiError::invalid("limit", "limit is 1 to 100"))?,
-    };
-    let starting_after =
-        parameter(query, "starting_after")?.map(|text| text.parse().map_err(|_| bad_cursor())).transpose()?;
+    let starting_after = id(query, "starting_after", bad_cursor)?;
     let status = parameter(query, "status")?.map(|text| Status::from_name(&text).ok_or_else(bad_status)).transpose()?;
     let phone = parameter(query, "phone")?.map(|text| parse_phone(&text)).transpose()?;
-    Ok(Page { limit, starting_after, status, phone })
+    Ok(Page { limit: limit(query)?, starting_after, status, phone })
+}
+
+/// # Errors
+/// `invalid_request` with the parameter's name.
+pub(crate) fn attempts(query: &str) -> Result<AttemptPage, ApiError> {
+    let state =
+        parameter(query, "state")?.map(|text| AttemptState::from_name(&text).ok_or_else(bad_state)).transpose()?;
+    Ok(AttemptPage {
+        limit: limit(query)?,
+        starting_after: id(query, "starting_after", bad_attempt_cursor)?,
+        endpoint: id(query, "endpoint", || ApiError::invalid("endpoint", "endpoint is not an id"))?,
+        delivery: id(query, "delivery_id", || ApiError::invalid("delivery_id", "delivery_id is not an id"))?,
+        state,
+    })
 }
 
 /// A cursor that is malformed, unknown or another account's.
@@ -36,8 +45,29 @@ pub(crate) fn bad_cursor() -> ApiError {
     ApiError::invalid("starting_after", "starting_after is not a delivery of this account")
 }
 
+/// The same of attempts.
+pub(crate) fn bad_attempt_cursor() -> ApiError {
+    ApiError::invalid("starting_after", "starting_after is not a webhook attempt of this account")
+}
+
 fn bad_status() -> ApiError {
     ApiError::invalid("status", "status is sent, delivered or failed")
+}
+
+fn bad_state() -> ApiError {
+    ApiError::invalid("state", "state is sending, accepted, failed, discarded or unknown")
+}
+
+fn limit(query: &str) -> Result<usize, ApiError> {
+    let Some(text) = parameter(query, "limit")? else { return Ok(LIMIT_DEFAULT) };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit) && !text.starts_with('+'))
+        .ok_or_else(|| ApiError::invalid("limit", "limit is 1 to 100"))
+}
+
+fn id<I: FromStr>(query: &str, name: &'static str, refused: impl Fn() -> ApiError) -> Result<Option<I>, ApiError> {
+    parameter(query, name)?.map(|text| text.parse().map_err(|_| refused())).transpose()
 }
 
 /// The one value of `name`; an empty one counts as absent.
@@ -120,10 +150,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn attempts_are_asked_for_by_endpoint_delivery_and_state() {
+        const ID: &str = "01997d0a-0000-7000-8000-000000000001";
+        let all = AttemptPage { limit: 20, starting_after: None, endpoint: None, delivery: None, state: None };
+        assert_eq!(attempts("status=lost&phone=me&endpoint=&delivery_id=&state="), Ok(all));
+        let line = format!("limit=3&starting_after={ID}&endpoint={ID}&delivery_id={ID}&state=unknown");
+        let page = attempts(&line).expect("valid");
+        assert_eq!((page.limit, page.state), (3, Some(AttemptState::Unknown)));
+        let ids = [page.starting_after.map(|id| id.to_string()), page.endpoint.map(|id| id.to_string())];
+        assert_eq!(ids, [Some(ID.to_owned()), Some(ID.to_owned())]);
+        assert_eq!(page.delivery.map(|id| id.to_string()).as_deref(), Some(ID));
+        for (query, param) in [
+            ("limit=101", "limit"),
+            ("starting_after=x", "starting_after"),
+            ("endpoint=01997d0a00007000800000000000001", "endpoint"),
+            ("endpoint=%zz", "endpoint"),
+            ("delivery_id=x", "delivery_id"),
+            ("state=lost", "state"),
+            ("state=failed&state=failed", "state"),
+        ] {
+            let refused = attempts(query);
+            let named = matches!(refused, Err(ApiError::InvalidRequest { param: Some(of), .. }) if of == param);
+            assert!(named, "{query}: {refused:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_query_panics(query in "[ -~]{0,60}|((limit|phone|status)=[%0-9a-f+]{0,8}&){0,3}") {
-            let _ = page(&query);
+        fn no_query_panics(query in "[ -~]{0,60}|((limit|phone|status|endpoint|state)=[%0-9a-f+]{0,8}&){0,3}") {
+            let _ = (page(&query), attempts(&query));
         }
     }
 }

@@ -16,6 +16,7 @@ pub enum Resource<'a> {
     /// With the id's text, which may be anything without a slash.
     Delivery(&'a str),
     Balance,
+    WebhookAttempts,
     OpenApi,
 }
 
@@ -27,6 +28,7 @@ impl<'a> Resource<'a> {
             "/api/v1/send-otp" => Some(Self::SendOtp),
             DELIVERIES => Some(Self::Deliveries),
             "/api/v1/balance" => Some(Self::Balance),
+            "/api/v1/webhooks/attempts" => Some(Self::WebhookAttempts),
             "/openapi.json" => Some(Self::OpenApi),
             _ => path
                 .strip_prefix(DELIVERIES)
@@ -43,11 +45,12 @@ impl<'a> Resource<'a> {
     }
 
     /// Every name, and last that of what is no path of ours.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "/api/v1/send-otp",
         "/api/v1/deliveries",
         "/api/v1/deliveries/{id}",
         "/api/v1/balance",
+        "/api/v1/webhooks/attempts",
         "/openapi.json",
         "unknown",
     ];
@@ -60,7 +63,8 @@ impl<'a> Resource<'a> {
             Self::Deliveries => 1,
             Self::Delivery(_) => 2,
             Self::Balance => 3,
-            Self::OpenApi => 4,
+            Self::WebhookAttempts => 4,
+            Self::OpenApi => 5,
         }
     }
 
@@ -69,7 +73,7 @@ impl<'a> Resource<'a> {
     pub const fn allow(self) -> &'static str {
         match self {
             Self::SendOtp => "POST",
-            Self::Deliveries | Self::Delivery(_) | Self::Balance | Self::OpenApi => "GET, HEAD",
+            Self::Deliveries | Self::Delivery(_) | Self::Balance | Self::WebhookAttempts | Self::OpenApi => "GET, HEAD",
         }
     }
 
@@ -91,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_path_is_exactly_what_it_is() {
-        for (index, name) in Resource::NAMES[..5].iter().enumerate() {
+        for (index, name) in Resource::NAMES[..6].iter().enumerate() {
             let resource = Resource::find(name).expect("routed");
             assert_eq!((resource.name(), resource.index()), (*name, index));
         }
@@ -108,6 +112,8 @@ mod tests {
             "/API/v1/balance",
             "//api/v1/balance",
             "/api/v1/deliveriesx",
+            "/api/v1/webhooks",
+            "/api/v1/webhooks/attempts/",
         ] {
             assert_eq!(Resource::find(path), None, "{path}");
         }

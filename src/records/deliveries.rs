@@ -3,6 +3,7 @@
 //! Every query is scoped by the account; what is another's does not exist. Phones and metadata are opened here and
 //! nowhere below.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::domain::carrier::{Carrier, Channel};
@@ -14,7 +15,7 @@ use crate::domain::phone::Phone;
 use crate::domain::sealing::Keyring;
 use crate::domain::time::Timestamp;
 use crate::records::acceptance::buckets;
-use crate::store::{Row, Scalar, Statement, Store, StoreError, Tx, Type};
+use crate::store::{Column, Row, Scalar, Statement, Store, StoreError, Tx, Type};
 
 /// How many rows one page of a filtered list looks through: a filter that matches nothing must not scan an account's
 /// whole past in one request.
@@ -101,6 +102,15 @@ static LAST_SCANNED: Statement = Statement::new(
     "SELECT id FROM deliveries WHERE account = $1 AND id < $2 ORDER BY account DESC, id DESC LIMIT 1 OFFSET $3",
 );
 
+static READ: Statement = Statement::new(
+    "deliveries.read",
+    &[Type::Id, Type::Id],
+    &[],
+    "WITH r(id, account) AS ({rows}) SELECT d.id, d.phone_sealed, d.metadata_sealed, d.carrier, d.channel, d.status, \
+     d.from_free, d.from_bonus, d.from_balance, d.error_code, d.carrier_status, d.created_us, d.completed_us \
+     FROM r JOIN deliveries d ON d.id = r.id AND d.account = r.account",
+);
+
 /// Reads deliveries; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Deliveries {
@@ -147,6 +157,20 @@ impl Deliveries {
         }
         Ok(Listing { data, has_more: to.is_some(), next_cursor: to.or(last_shown) })
     }
+}
+
+/// Those of the deliveries that are there, are of the account named with them, and can be opened.
+pub(super) async fn read(
+    tx: &Tx,
+    keyring: &Keyring,
+    wanted: &[(DeliveryId, AccountId)],
+) -> Result<HashMap<DeliveryId, Delivery>, StoreError> {
+    let columns = [
+        Column::ids(wanted.iter().map(|(delivery, _)| delivery.as_bytes())),
+        Column::ids(wanted.iter().map(|(_, account)| account.as_bytes())),
+    ];
+    let rows = tx.query(&READ, &columns, &[]).await?;
+    Ok(rows.iter().filter_map(|row| open(row, keyring).ok()).map(|delivery| (delivery.id, delivery)).collect())
 }
 
 fn scope(account: AccountId, id: DeliveryId) -> [Scalar<'static>; 2] {

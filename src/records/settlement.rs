@@ -1,17 +1,22 @@
-//! *Settle*: the one transaction that ends deliveries, refunds the failed ones and frees their windows.
+//! *Settle*: the one transaction that ends deliveries, refunds the failed ones, frees their windows and queues what
+//! webhooks are told.
 //!
 //! Receipts, refusals and time-outs all come here. A delivery ends once: the update matches only rows still `sent`, and
 //! everything else follows from the rows that it returns. Lock order: windows → deliveries → wallets → inserts.
 
+mod windows;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
+
+use futures_util::future::try_join;
 
 use crate::domain::carrier::Channel;
-use crate::domain::delivery::{End, FailureCode, HOLD_MAX, Status, WindowAfter};
-use crate::domain::ids::{AccountId, DeliveryId};
+use crate::domain::delivery::{End, FailureCode, Status, WindowAfter};
+use crate::domain::ids::{AccountId, DeliveryId, EndpointId};
 use crate::domain::money::{Buckets, MicroUsd};
-use crate::domain::time::duration_micros;
+use crate::domain::webhook::EventType;
 use crate::records::acceptance::buckets;
+use crate::records::outbox;
 use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// How one delivery is to end.
@@ -32,16 +37,6 @@ pub enum Settled {
     /// The delivery had ended before, or is not known: nothing changed.
     Unchanged,
 }
-
-static LOCK_WINDOWS: Statement = Statement::new(
-    "windows.lock_for_settle",
-    &[Type::Id],
-    &[],
-    "WITH r(id) AS ({rows}) SELECT w.phone_key, w.delivery \
-     FROM r JOIN deliveries d ON d.id = r.id \
-     JOIN cooldown_windows w ON w.phone_key = d.phone_key AND w.delivery = d.id \
-     ORDER BY w.phone_key {for_update:w}",
-);
 
 static END: Statement = Statement::new(
     "deliveries.end",
@@ -81,17 +76,6 @@ static WRITE_REFUNDS: Statement = Statement::new(
      SELECT delivery, account, delivery, 'refund', free_credit, bonus_credit, balance, {now_us} FROM r",
 );
 
-static FREE_WINDOWS: Statement = Statement::new(
-    "windows.free",
-    &[Type::I64, Type::Id, Type::I64, Type::I64],
-    &[],
-    "WITH r(phone_key, delivery, hold_us, kept) AS ({rows}) \
-     UPDATE cooldown_windows SET until_us = CASE WHEN r.hold_us = 0 AND r.kept = 0 THEN 0 \
-     WHEN r.kept = 1 AND cooldown_windows.until_us > {now_us} + r.hold_us THEN cooldown_windows.until_us \
-     ELSE {now_us} + r.hold_us END \
-     FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
-);
-
 static READ_ENDS: Statement = Statement::new(
     "deliveries.read_ends",
     &[Type::Id],
@@ -115,6 +99,15 @@ static FIRST_OVERDUE: Statement = Statement::new(
     "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= {now_us} ORDER BY id LIMIT 1",
 );
 
+/// What became of a batch.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settlements {
+    /// In the order of the settlements.
+    pub settled: Vec<Settled>,
+    /// The webhook endpoints for which something was queued.
+    pub told: Vec<EndpointId>,
+}
+
 /// One delivery that this transaction ended.
 struct Ended {
     delivery: DeliveryId,
@@ -123,24 +116,29 @@ struct Ended {
     failed: bool,
 }
 
-/// Ends what is still `sent` and says, in the order of `settlements`, what changed. A delivery may be named twice: the
-/// first settlement counts.
+/// Ends what is still `sent`, queues the events for webhooks, and says what changed. A delivery may be named twice: the first
+/// settlement counts.
 ///
 /// # Errors
 /// [`StoreError`]; nothing of the batch happened then.
-pub async fn settle(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+pub async fn settle(tx: &Tx, settlements: &[Settlement]) -> Result<Settlements, StoreError> {
     let mut first: BTreeMap<DeliveryId, &Settlement> = BTreeMap::new();
     for settlement in settlements {
         first.entry(settlement.delivery).or_insert(settlement);
     }
-    let windows = lock_windows(tx, &first).await?;
-    let ended = end(tx, &first).await?;
-    refund(tx, &ended).await?;
-    free_windows(tx, &windows, &first, &ended).await?;
+    let mut locked = windows::lock(tx, &first).await?;
+    let (ended, wanted) = try_join(end(tx, &first), outbox::is_wanted(tx)).await?;
+    let events: Vec<_> = ended.iter().filter(|_| wanted).map(Ended::event).collect();
+    // A fresh row of the outbox waits for no lock: it need not be written last, and so costs no round trip of its own.
+    let ((), told) = try_join(refund(tx, &ended), outbox::queue(tx, &events)).await?;
+    let ours: HashSet<DeliveryId> = ended.iter().map(|ended| ended.delivery).collect();
+    locked.retain(|(_, delivery)| ours.contains(delivery));
+    windows::free(tx, &locked, &first).await?;
 
     let mut changed: HashMap<DeliveryId, Settled> = ended.iter().map(|e| (e.delivery, Settled::Ended)).collect();
     // Only the first settlement of a delivery has ended it.
-    Ok(settlements.iter().map(|s| changed.remove(&s.delivery).unwrap_or(Settled::Unchanged)).collect())
+    let settled = settlements.iter().map(|s| changed.remove(&s.delivery).unwrap_or(Settled::Unchanged)).collect();
+    Ok(Settlements { settled, told })
 }
 
 /// Which of `settlements`, in their order, the database holds as the end of their delivery: for an end whose commit was of
@@ -185,17 +183,6 @@ pub async fn first_overdue(tx: &Tx, after: DeliveryId, until: DeliveryId) -> Res
     rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()
 }
 
-/// Locks the windows that may be freed and are owned by their delivery.
-async fn lock_windows(
-    tx: &Tx,
-    settlements: &BTreeMap<DeliveryId, &Settlement>,
-) -> Result<Vec<(i64, DeliveryId)>, StoreError> {
-    let freeing = settlements.values().filter(|settlement| settlement.window != WindowAfter::Keep);
-    let ids = Column::ids(freeing.map(|settlement| settlement.delivery.as_bytes()));
-    let rows = tx.query(&LOCK_WINDOWS, &[ids], &[]).await?;
-    rows.iter().map(|row| Ok((row.i64(0)?, DeliveryId::from_bytes(row.id(1)?)))).collect()
-}
-
 async fn end(tx: &Tx, settlements: &BTreeMap<DeliveryId, &Settlement>) -> Result<Vec<Ended>, StoreError> {
     let ends = || settlements.values().map(|settlement| &settlement.end);
     let columns = [
@@ -232,6 +219,13 @@ fn ended(row: &Row) -> Result<Ended, StoreError> {
     })
 }
 
+impl Ended {
+    const fn event(&self) -> (DeliveryId, AccountId, EventType) {
+        let event = if self.failed { EventType::Failed } else { EventType::Delivered };
+        (self.delivery, self.account, event)
+    }
+}
+
 /// Gives the charges of the failed back to the buckets that they came from.
 async fn refund(tx: &Tx, ended: &[Ended]) -> Result<(), StoreError> {
     let failed: Vec<&Ended> = ended.iter().filter(|ended| ended.failed).collect();
@@ -260,34 +254,4 @@ async fn refund(tx: &Tx, ended: &[Ended]) -> Result<(), StoreError> {
         amounts(|charge| charge.cash),
     ];
     tx.execute(&WRITE_REFUNDS, &columns, &[]).await.map(drop)
-}
-
-/// Frees the locked windows of the deliveries that this transaction ended.
-async fn free_windows(
-    tx: &Tx,
-    windows: &[(i64, DeliveryId)],
-    settlements: &BTreeMap<DeliveryId, &Settlement>,
-    ended: &[Ended],
-) -> Result<(), StoreError> {
-    let remainder = |remainder: Duration| duration_micros(remainder.min(HOLD_MAX));
-    // How long the phone is held from now, and whether its window may not become shorter.
-    let hold = |delivery: &DeliveryId| match settlements.get(delivery)?.window {
-        WindowAfter::Keep => None,
-        WindowAfter::Release => Some((0, 0)),
-        WindowAfter::Hold(left) => Some((remainder(left), 0)),
-        WindowAfter::Extend(left) => Some((remainder(left), 1)),
-    };
-    let ended: HashSet<DeliveryId> = ended.iter().map(|ended| ended.delivery).collect();
-    let freed: Vec<(i64, DeliveryId, (i64, i64))> = windows
-        .iter()
-        .filter(|(_, delivery)| ended.contains(delivery))
-        .filter_map(|(phone_key, delivery)| hold(delivery).map(|hold| (*phone_key, *delivery, hold)))
-        .collect();
-    let columns = [
-        Column::I64(freed.iter().map(|(phone_key, ..)| *phone_key).collect()),
-        Column::ids(freed.iter().map(|(_, delivery, _)| delivery.as_bytes())),
-        Column::I64(freed.iter().map(|(.., (hold_us, _))| *hold_us).collect()),
-        Column::I64(freed.iter().map(|(.., (_, kept))| *kept).collect()),
-    ];
-    tx.execute(&FREE_WINDOWS, &columns, &[]).await.map(drop)
 }

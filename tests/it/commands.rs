@@ -14,7 +14,7 @@ use crate::house::client::Request;
 use crate::house::database::{Database, Engine, cluster};
 
 /// A folder with a configuration file over a fresh database, and the commands that work on it.
-struct Desk {
+pub struct Desk {
     folder: PathBuf,
     config: PathBuf,
 }
@@ -32,17 +32,29 @@ impl Fixture for Desk {
 }
 
 impl Desk {
-    fn write(&self, config: &str) {
+    pub fn write(&self, config: &str) {
         std::fs::write(&self.config, config).expect("writes");
     }
 
-    fn run(&self, line: &str) -> Output {
+    /// Adds to the configuration.
+    pub fn configure(&self, more: &str) {
+        let config = std::fs::read_to_string(&self.config).expect("reads");
+        self.write(&format!("{config}{more}"));
+    }
+
+    /// Puts fresh keys in the place of those that the database was written with.
+    pub fn replace_keys(&self) {
+        std::fs::remove_file(self.folder.join("desk.keys")).expect("removed");
+        self.ask("secrets create");
+    }
+
+    pub fn run(&self, line: &str) -> Output {
         nexo_route(&self.folder).args(line.split_whitespace()).arg("--config").arg(&self.config).output().expect("runs")
     }
 
     /// Runs a command with `--json` and returns its answer.
     #[track_caller]
-    fn ask(&self, line: &str) -> Value {
+    pub fn ask(&self, line: &str) -> Value {
         let output = self.run(&format!("{line} --json"));
         assert_eq!(output.status.code(), Some(0), "{line}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {output:?}"))
@@ -50,7 +62,7 @@ impl Desk {
 
     /// Runs a command that is refused with `code`; returns what it says.
     #[track_caller]
-    fn refused(&self, line: &str, code: i32) -> String {
+    pub fn refused(&self, line: &str, code: i32) -> String {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(code), "{line}: {output:?}");
         String::from_utf8(output.stderr).expect("text")
@@ -64,7 +76,7 @@ fn nexo_route(folder: &Path) -> Command {
     command
 }
 
-fn text(value: &Value, field: &str) -> String {
+pub fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value}")).to_owned()
 }
 
@@ -93,7 +105,7 @@ async fn a_database_out_of_reach_is_named_and_its_password_is_not() {
 }
 
 fn a_life(desk: &Desk) {
-    assert_eq!(desk.ask("migrate"), json!({"ok": true, "applied": [1]}));
+    assert_eq!(desk.ask("migrate"), json!({"ok": true, "applied": [1, 2]}));
     assert_eq!(desk.ask("migrate"), json!({"ok": true, "applied": []}));
     desk.ask("secrets create");
     assert_eq!(desk.ask("check-config")["ok"], true);

@@ -10,6 +10,7 @@ pub mod database;
 pub mod ledger;
 pub mod node;
 pub mod proxy;
+pub mod receiver;
 pub mod whole;
 pub mod witness;
 

@@ -8,7 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["domain"],
     &["config", "telemetry", "clock"],
     &["store"],
-    &["records", "carrier"],
+    &["records", "carrier", "webhook"],
     &["actors"],
     &["send"],
     &["http"],

@@ -12,8 +12,15 @@ struct Privilege {
 const IN_CODE: &[Privilege] = &[
     Privilege {
         what: "the HTTP server and its status codes",
-        tokens: &["hyper::", "hyper_util::", "http_body_util::", "StatusCode"],
+        tokens: &["hyper::server", "hyper::service", "StatusCode"],
         parts: &["http"],
+    },
+    Privilege { what: "HTTP", tokens: &["hyper::", "hyper_util::", "http_body_util::"], parts: &["http", "webhook"] },
+    Privilege { what: "the HTTP client", tokens: &["hyper::client"], parts: &["webhook"] },
+    Privilege {
+        what: "TLS and the DNS",
+        tokens: &["rustls::", "tokio_rustls::", "webpki_roots::", "hickory_resolver::"],
+        parts: &["webhook"],
     },
     // The command line prints JSON (`--json`); it serves none.
     Privilege { what: "JSON", tokens: &["serde_json::"], parts: &["http", "cli"] },
@@ -66,8 +73,11 @@ fn the_rule_complains() {
     let complaints = |path: &str, text: &str| check(&Source::new(path, text));
     assert_complains(
         &complaints("src/send.rs", "use hyper::Request;\nuse hyper::StatusCode;"),
-        &[":1: the HTTP", ":2: the", ":2: the"],
+        &[":2: the HTTP server", ":1: HTTP", ":2: HTTP"],
     );
+    assert_complains(&complaints("src/webhook/a.rs", "use hyper::server::conn; use hyper::Uri;"), &["HTTP server"]);
+    assert_complains(&complaints("src/http/a.rs", "use hyper::client::conn;"), &["HTTP client"]);
+    assert_complains(&complaints("src/carrier/a.rs", "fn f(c: rustls::ClientConfig) {}"), &["TLS"]);
     assert_complains(
         &complaints("src/records/a.rs", "use serde_json::Value; use serde::Serialize;"),
         &["JSON", "serde"],

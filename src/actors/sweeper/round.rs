@@ -203,7 +203,8 @@ async fn end_overdue(
     if settlements.is_empty() {
         return Ok((looked_at, 0));
     }
-    let settled = settle(tx, &settlements).await?;
+    // Whom it queued events for, the poll of the outbox finds.
+    let settled = settle(tx, &settlements).await?.settled;
     Ok((looked_at, settled.iter().filter(|settled| **settled == Settled::Ended).count() as u64))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::records::idempotency::{AnswerRecord, record_answers};
-use crate::records::settlement::{self, Settled, Settlement, settle};
+use crate::records::settlement::{self, Settlement, Settlements, settle};
 use crate::store::{CommitError, Store, StoreError, Tx, Writer};
 
 /// What one transaction writes.
@@ -19,7 +19,7 @@ pub(super) struct Batch {
 
 /// The transaction; the store's in the house, a script in tests.
 pub(super) trait Ledger: Send {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>>;
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>>;
 
     /// Which ends of the batch, in their order, are those that the database holds.
     fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>>;
@@ -37,7 +37,7 @@ impl StoreLedger {
 }
 
 impl Ledger for StoreLedger {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>> {
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
         Box::pin(self.writer.commit(None, move |tx| Box::pin(write(tx, Arc::clone(&batch)))))
     }
 
@@ -50,10 +50,10 @@ impl Ledger for StoreLedger {
     }
 }
 
-async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Vec<Settled>, StoreError> {
+async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Settlements, StoreError> {
     // The lock order: idempotency keys come first.
     if !batch.answers.is_empty() {
         record_answers(tx, &batch.answers).await?;
     }
-    if batch.settlements.is_empty() { Ok(Vec::new()) } else { settle(tx, &batch.settlements).await }
+    if batch.settlements.is_empty() { Ok(Settlements::default()) } else { settle(tx, &batch.settlements).await }
 }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::Wake;
 use super::ledger::{Batch, Ledger};
 use super::watching::Life;
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
@@ -60,29 +61,37 @@ impl Item for Work {
 
 pub(super) struct Settler {
     ledger: Box<dyn Ledger>,
+    wake: Wake,
 }
 
 impl Settler {
-    pub(super) fn new(ledger: Box<dyn Ledger>) -> Self {
-        Self { ledger }
+    pub(super) fn new(ledger: Box<dyn Ledger>, wake: Wake) -> Self {
+        Self { ledger, wake }
     }
 
     /// Commits one part, however long it takes; halves it if a row in it cannot be written. `None` if it is that row.
     async fn commit_part(&mut self, mut part: Part) -> Result<Committed, Option<(Part, Part)>> {
         let mut wait = BACKOFF;
         let mut maybe: Option<Vec<Settled>> = None;
+        let mut told = Vec::new();
         loop {
             let since = Instant::now();
             let outcome = self.ledger.settle(Arc::clone(&part.batch)).await;
             histogram!(names::COMMIT_SECONDS, "kind" => "settle").record(since.elapsed());
             match outcome {
-                Ok(settled) => {
-                    let settled = self.merged(&part.batch, settled, maybe).await;
+                Ok(settlements) => {
+                    // With those of a commit that was unknown: if it was none, there is nothing to be found there.
+                    told.extend(settlements.told);
+                    if !told.is_empty() {
+                        (self.wake)(told);
+                    }
+                    let settled = self.merged(&part.batch, settlements.settled, maybe).await;
                     return Ok(part.committed(settled));
                 }
                 Err(CommitError::Unknown { outcome }) => {
                     count_failure("unknown");
-                    maybe = Some(either(outcome, maybe));
+                    told.extend(outcome.told);
+                    maybe = Some(either(outcome.settled, maybe));
                 }
                 Err(CommitError::NotCommitted(StoreError::Internal(why))) => {
                     count_failure("not_committed");

@@ -77,10 +77,10 @@ impl<J: Send + 'static> Actor for Shard<J> {
         parts: Arc<Parts<J>>,
     ) -> Result<State<J>, ActorProcessingErr> {
         shard.send_interval(TICK, || Message::Tick);
-        let ledger = Arc::clone(&parts.ledger);
+        let (ledger, wake) = (Arc::clone(&parts.ledger), Arc::clone(&parts.wake));
         Ok(State {
             watching: Watching::default(),
-            group: GroupCommit::new(parts.batch_max, move || Settler::new(ledger())),
+            group: GroupCommit::new(parts.batch_max, move || Settler::new(ledger(), Arc::clone(&wake))),
             tasks: parts.tasks.clone(),
             needs: parts.needs,
             fallbacks: parts.fallbacks.clone(),

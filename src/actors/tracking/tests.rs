@@ -10,6 +10,7 @@ use crate::carrier::upstream::{ReceiptState, UpstreamId};
 use crate::domain::delivery::{CarrierStatus, End, WindowAfter};
 use crate::domain::ids::AccountId;
 use crate::records::idempotency::FirstAnswer;
+use crate::records::settlement::Settlements;
 use crate::store::{CommitError, StoreError};
 
 /// What the next transactions do instead of committing.
@@ -43,7 +44,7 @@ impl Script {
     }
 }
 
-fn apply(rows: &mut Rows, batch: &Batch) -> Vec<Settled> {
+fn apply(rows: &mut Rows, batch: &Batch) -> Settlements {
     rows.answers.extend(batch.answers.iter().cloned());
     let mut end = |settlement: &Settlement| {
         if rows.ended.contains_key(&settlement.delivery) {
@@ -52,12 +53,17 @@ fn apply(rows: &mut Rows, batch: &Batch) -> Vec<Settled> {
         rows.ended.insert(settlement.delivery, settlement.end.clone());
         Settled::Ended
     };
-    batch.settlements.iter().map(&mut end).collect()
+    let settled: Vec<Settled> = batch.settlements.iter().map(&mut end).collect();
+    let told = if settled.contains(&Settled::Ended) { vec![ENDPOINT] } else { Vec::new() };
+    Settlements { settled, told }
 }
 
+/// Whom every end is told.
+const ENDPOINT: EndpointId = EndpointId::from_bytes([7; 16]);
+
 impl Ledger for Script {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Vec<Settled>, CommitError<Vec<Settled>>>> {
-        let unchanged = vec![Settled::Ended; batch.settlements.len()];
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
+        let unchanged = Settlements { settled: vec![Settled::Ended; batch.settlements.len()], told: vec![ENDPOINT] };
         let outcome = self.with(|rows| {
             rows.transactions += 1;
             match rows.faults.pop_front() {
@@ -83,6 +89,7 @@ impl Ledger for Script {
 }
 
 struct House {
+    woken: Arc<Mutex<Vec<EndpointId>>>,
     tracking: Tracking<char>,
     fallbacks: mpsc::Receiver<Box<char>>,
     script: Script,
@@ -95,16 +102,19 @@ impl House {
         let (script, tasks) = (Script::default(), Tasks::new());
         let (sender, fallbacks) = mpsc::channel(1);
         let ledger = script.clone();
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&woken);
         let parts = Parts {
             batch_max: 16,
             needs: Needs { leave: Duration::from_secs(5), attempt: Duration::from_secs(20) },
             ledger: Arc::new(move || Box::new(ledger.clone())),
             tasks: tasks.clone(),
             fallbacks: sender,
+            wake: Arc::new(move |told| heard.lock().expect("not poisoned").extend(told)),
         };
         let (tracking, branch) = Tracking::from_parts(1, parts);
         let tree = Tree::grow(Budget::default(), vec![branch]).await.expect("starts");
-        Self { tracking, fallbacks, script, tree, tasks }
+        Self { woken, tracking, fallbacks, script, tree, tasks }
     }
 
     fn watch(&self, number: u8, channel: Channel, fallback: Option<char>) -> DeliveryId {
@@ -247,6 +257,17 @@ async fn an_unknown_commit_is_repeated_and_reported_once() {
         house.script.with(|rows| rows.ended.insert(id(3), end));
     });
     assert_eq!(settled, Ok(Settled::Unchanged), "that end is not ours to report");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_to_be_told_is_woken_after_the_commit() {
+    let house = House::new().await;
+    let woken = || std::mem::take(&mut *house.woken.lock().expect("not poisoned")).len();
+    house.script.with(|rows| rows.faults.extend([Fault::Away, Fault::LostAfterCommit]));
+    assert_eq!(house.tracking.settle(refused(1)).await, Ok(Settled::Ended));
+    assert_eq!(woken(), 1, "the commit of unknown outcome told somebody, its repetition nobody");
+    assert_eq!(house.tracking.settle(refused(1)).await, Ok(Settled::Unchanged));
+    assert_eq!(woken(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::domain::delivery::FailureCode;
+use crate::domain::webhook::{AttemptState, Cause, EventType, Fault, Outcome};
 use crate::http::api::OPENAPI;
 use crate::http::error::ApiError;
 use crate::http::error::tests::samples;
@@ -133,10 +134,27 @@ fn every_documented_error_exists() {
     }
 }
 
+/// The values of a member that can be named, `null` apart.
+fn documented_values(document: &Value, schema: &str, property: &str) -> Vec<String> {
+    let property = resolve(document, &document["components"]["schemas"][schema]["properties"][property]);
+    let values = property["enum"].as_array().unwrap_or_else(|| panic!("{schema} has values"));
+    values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_failure_code_is_documented() {
+    assert_eq!(documented_values(&document(), "Delivery", "error_code"), FailureCode::ALL.map(FailureCode::as_str));
+}
+
+#[test]
+fn every_word_of_an_attempt_is_documented() {
     let document = document();
-    let documented = document["components"]["schemas"]["Delivery"]["properties"]["error_code"]["enum"].as_array();
-    let documented: Vec<&str> = documented.expect("codes").iter().filter_map(Value::as_str).collect();
-    assert_eq!(documented, FailureCode::ALL.map(FailureCode::as_str));
+    let documented = |property| documented_values(&document, "Attempt", property);
+    assert_eq!(documented("event"), EventType::ALL.map(EventType::as_str));
+    assert_eq!(documented("cause"), Cause::ALL.map(Cause::as_str));
+    assert_eq!(documented("error"), Fault::ALL.map(Fault::as_str));
+    let states: BTreeSet<String> = documented("state").into_iter().collect();
+    let ended = Outcome::ALL.map(AttemptState::Ended);
+    let known = ended.into_iter().chain([AttemptState::Sending, AttemptState::Unknown]);
+    assert_eq!(states, known.map(|state| state.as_str().to_owned()).collect());
 }

@@ -12,19 +12,21 @@ use crate::config::HttpConfig;
 use crate::domain::api_key::{KeyHash, PlainKey};
 use crate::domain::carrier::{Carrier, Channel, Channels, Route, Unroutable};
 use crate::domain::delivery::Status;
-use crate::domain::ids::{AccountId, DeliveryId};
+use crate::domain::ids::{AccountId, AttemptId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::http::api::Api;
 use crate::http::backend::{Backend, Identity, KeyRefused};
 use crate::http::listener::{Limits, Listener};
+use crate::records::attempts::{self, AttemptListing, AttemptPage};
 use crate::records::deliveries::{Delivery, ListError, Listing, Page};
 use crate::send::{Answer, Caller, SendError, SendRequest, Sent};
 use crate::store::StoreError;
 
 pub(super) const ACCOUNT: AccountId = AccountId::from_bytes([0xaa; 16]);
 pub(super) const DELIVERY: DeliveryId = DeliveryId::from_bytes([0x11; 16]);
+pub(super) const ATTEMPT: AttemptId = AttemptId::from_bytes([0x33; 16]);
 pub(super) const ORDER: &str = r#"{"phone":"+84981234567","code":"482917"}"#;
 
 /// What the house says and what it was asked.
@@ -37,6 +39,7 @@ pub(super) struct Script {
     pub(super) answers: VecDeque<Answer>,
     pub(super) sent: Vec<(Caller, SendRequest)>,
     pub(super) pages: Vec<Page>,
+    pub(super) attempt_pages: Vec<AttemptPage>,
     pub(super) broken: Option<StoreError>,
     pub(super) panics: bool,
 }
@@ -103,6 +106,15 @@ impl Backend for House {
             return Err(ListError::BadCursor);
         }
         Ok(Listing { data: vec![delivery()], has_more: false, next_cursor: Some(DELIVERY) })
+    }
+
+    async fn attempts(&self, _: AccountId, page: &AttemptPage) -> Result<AttemptListing, attempts::ListError> {
+        self.check()?;
+        self.script().attempt_pages.push(page.clone());
+        if page.starting_after.is_some_and(|cursor| cursor != ATTEMPT) {
+            return Err(attempts::ListError::BadCursor);
+        }
+        Ok(AttemptListing { data: vec![], has_more: false, next_cursor: page.starting_after })
     }
 
     async fn wallet(&self, _: AccountId) -> Result<Option<Buckets>, StoreError> {

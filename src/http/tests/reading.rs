@@ -1,8 +1,9 @@
 //! `GET`: balance, deliveries, the document; and a database that is out of reach.
 
 use super::client::Client;
-use super::house::{DELIVERY, Edge};
+use super::house::{ATTEMPT, DELIVERY, Edge};
 use crate::domain::delivery::Status;
+use crate::domain::webhook::{AttemptState, Outcome};
 use crate::http::api::OPENAPI;
 use crate::store::StoreError;
 
@@ -50,6 +51,38 @@ async fn a_list_is_asked_for_as_the_query_says() {
 }
 
 #[tokio::test]
+async fn attempts_are_asked_for_as_the_query_says() {
+    let edge = Edge::start();
+    let filters = format!("state=failed&endpoint={DELIVERY}&delivery_id={DELIVERY}");
+    let line = format!("GET /api/v1/webhooks/attempts?limit=7&{filters}&starting_after={ATTEMPT}");
+    let answer = edge.call(&line, "", "").await;
+    assert_eq!(answer.body, format!(r#"{{"ok":true,"data":[],"has_more":false,"next_cursor":"{ATTEMPT}"}}"#));
+    {
+        let script = edge.script();
+        let page = &script.attempt_pages[0];
+        let failed = Some(AttemptState::Ended(Outcome::Failed));
+        assert_eq!((page.limit, page.state, page.starting_after), (7, failed, Some(ATTEMPT)));
+        assert_eq!(
+            (page.delivery, page.endpoint.map(|id| *id.as_bytes())),
+            (Some(DELIVERY), Some(*DELIVERY.as_bytes()))
+        );
+    }
+    for (query, param) in [
+        ("limit=0", "limit"),
+        ("starting_after=22222222-2222-2222-2222-222222222222", "starting_after"),
+        ("endpoint=1", "endpoint"),
+        ("state=sent", "state"),
+    ] {
+        let answer = edge.call(&format!("GET /api/v1/webhooks/attempts?{query}"), "", "").await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.body.contains(&format!(r#""param":"{param}""#)), "{}", answer.body);
+    }
+    assert_eq!(edge.raw("GET /api/v1/webhooks/attempts", "", "").await.status, 401);
+    let posted = edge.call("POST /api/v1/webhooks/attempts", "", "").await;
+    assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
+}
+
+#[tokio::test]
 async fn a_database_out_of_reach_is_503_and_a_fault_of_ours_500() {
     let edge = Edge::start();
     for (error, status) in [
@@ -58,7 +91,8 @@ async fn a_database_out_of_reach_is_503_and_a_fault_of_ours_500() {
         (StoreError::Internal("secret detail".into()), 500),
     ] {
         edge.script().broken = Some(error);
-        for line in ["/api/v1/balance", "/api/v1/deliveries", &format!("/api/v1/deliveries/{DELIVERY}")] {
+        let delivery = format!("/api/v1/deliveries/{DELIVERY}");
+        for line in ["/api/v1/balance", "/api/v1/deliveries", "/api/v1/webhooks/attempts", &delivery] {
             let answer = edge.call(&format!("GET {line}"), "", "").await;
             assert_eq!((answer.status, answer.header("retry-after").is_some()), (status, status == 503), "{line}");
             assert!(!answer.body.contains("secret"), "{}", answer.body);

@@ -3,6 +3,8 @@
 use super::*;
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::ids::DeliveryId;
+use crate::domain::json::write_string;
+use crate::domain::metadata::Metadata;
 use crate::domain::phone::Phone;
 use proptest::prelude::*;
 
@@ -93,7 +95,22 @@ fn a_listing_names_its_cursor() {
     assert_eq!(text(&listing(&empty)), r#"{"ok":true,"data":[],"has_more":false,"next_cursor":null}"#);
 }
 
+#[test]
+fn every_control_character_is_escaped_as_serde_json_does() {
+    let all: String = (0..=0x80_u32).filter_map(char::from_u32).collect();
+    let mut text = Vec::new();
+    write_string(&mut text, &all);
+    assert_eq!(text, serde_json::to_vec(&all).expect("a string"));
+}
+
 proptest! {
+    #[test]
+    fn strings_are_written_as_serde_json_writes_them(value in "(?s).*") {
+        let mut text = Vec::new();
+        write_string(&mut text, &value);
+        prop_assert_eq!(text, serde_json::to_vec(&value).expect("a string"));
+    }
+
     #[test]
     fn whatever_a_text_holds_the_body_is_json(value in ".*", micros in 0..i64::MAX, at in any::<i64>()) {
         let strange = Delivery {

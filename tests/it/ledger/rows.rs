@@ -96,6 +96,7 @@ pub(super) async fn settle_all(store: &Store, settlements: Vec<Settlement>) -> V
         })
         .await
         .expect("settles")
+        .settled
 }
 
 pub(super) fn failed(delivery: DeliveryId, window: WindowAfter) -> Settlement {

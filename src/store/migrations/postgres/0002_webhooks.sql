@@ -19,6 +19,8 @@ CREATE TABLE webhook_attempts (
     cause bigint NOT NULL, number bigint NOT NULL, started_us bigint NOT NULL, body_sealed bytea NOT NULL
 );
 CREATE INDEX webhook_attempts_by_account ON webhook_attempts (account, id);
+-- What was sent for a delivery. A second attempt of cause 0, the event itself, cannot be written (invariant 5).
+CREATE UNIQUE INDEX webhook_attempts_by_delivery ON webhook_attempts (delivery, endpoint, (CASE WHEN cause = 0 THEN 0 END));
 
 CREATE TABLE webhook_results (
     attempt uuid PRIMARY KEY, outcome bigint NOT NULL, http_status bigint, fault text, dns_us bigint NOT NULL,

@@ -19,6 +19,8 @@ CREATE TABLE webhook_attempts (
     cause INTEGER NOT NULL, number INTEGER NOT NULL, started_us INTEGER NOT NULL, body_sealed BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX webhook_attempts_by_account ON webhook_attempts (account, id);
+-- What was sent for a delivery. A second attempt of cause 0, the event itself, cannot be written (invariant 5).
+CREATE UNIQUE INDEX webhook_attempts_by_delivery ON webhook_attempts (delivery, endpoint, (CASE WHEN cause = 0 THEN 0 END));
 
 CREATE TABLE webhook_results (
     attempt BLOB PRIMARY KEY, outcome INTEGER NOT NULL, http_status INTEGER, fault TEXT, dns_us INTEGER NOT NULL,

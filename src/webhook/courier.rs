@@ -1,0 +1,158 @@
+//! Who knows where a webhook may go, and hands out lines that go there.
+//!
+//! Holds what all lines share: the resolver with its filter, the certificate authorities, the deadlines. Reads no environment:
+//! a proxy that is set for others is not used. Holds no connection; lines do.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::WebhooksConfig;
+use crate::domain::endpoint_url::EndpointUrl;
+use crate::domain::webhook::Fault;
+use crate::webhook::failure::Failure;
+use crate::webhook::line::Line;
+use crate::webhook::resolver::Resolver;
+
+/// In the list of ports: any.
+const ANY_PORT: u16 = 0;
+
+/// Cheap to clone; all clones share the resolver's cache.
+#[derive(Clone, Debug)]
+pub struct Courier(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    resolver: Resolver,
+    tls: Arc<ClientConfig>,
+    allow_http: bool,
+    ports: Vec<u16>,
+    timeout: Duration,
+    keep_alive: Duration,
+}
+
+/// Why there is no courier.
+#[derive(Debug, thiserror::Error)]
+pub enum CourierError {
+    #[error("webhooks.extra_ca_file: {}: {reason}", path.display())]
+    ExtraCa { path: PathBuf, reason: String },
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Why an endpoint may not be told anything.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("the URL must start with https://")]
+    Http,
+    #[error("port {port} is not allowed; allowed: {allowed:?}")]
+    Port { port: u16, allowed: Vec<u16> },
+    #[error("{0} is not an address of the public internet")]
+    Address(IpAddr),
+    #[error("{name} leads to {address}, which is not an address of the public internet")]
+    Private { name: String, address: IpAddr },
+    #[error("{name} cannot be resolved: {why}")]
+    Unresolved { name: String, why: String },
+    #[error("{name} could not be resolved in time")]
+    TooSlow { name: String },
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let fault = match refused {
+            Refused::Unresolved { .. } => Fault::Dns,
+            Refused::TooSlow { .. } => Fault::Timeout,
+            Refused::Http | Refused::Port { .. } | Refused::Address(_) | Refused::Private { .. } => Fault::Blocked,
+        };
+        Self::new(fault, refused)
+    }
+}
+
+impl Courier {
+    /// Reads the extra authorities and the system's DNS settings; connects to nobody.
+    ///
+    /// # Errors
+    /// [`CourierError`] if the extra authorities cannot be read or used.
+    pub fn new(config: &WebhooksConfig) -> Result<Self, CourierError> {
+        Ok(Self(Arc::new(Shared {
+            resolver: Resolver::new(config),
+            tls: Arc::new(tls(config)?),
+            allow_http: config.allow_http,
+            ports: config.ports.clone(),
+            timeout: Duration::from_millis(config.timeout_ms),
+            keep_alive: Duration::from_millis(config.keep_alive_ms),
+        })))
+    }
+
+    /// Whether `url` may be an endpoint now: its scheme, its port, and where its host leads. Asked at registration; every
+    /// attempt asks again.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn check(&self, url: &EndpointUrl) -> Result<(), Refused> {
+        let looking = tokio::time::timeout(self.timeout(), self.addresses(url));
+        let late = |_| Refused::TooSlow { name: url.host().to_string() };
+        looking.await.map_err(late)?.map(|_| ())
+    }
+
+    /// A line to `url`; it connects when it is used.
+    #[must_use]
+    pub fn line(&self, url: EndpointUrl) -> Line {
+        Line::new(self.clone(), url)
+    }
+
+    /// Where `url` leads, if it may be told anything.
+    pub(crate) async fn addresses(&self, url: &EndpointUrl) -> Result<Vec<IpAddr>, Refused> {
+        if !url.is_https() && !self.0.allow_http {
+            return Err(Refused::Http);
+        }
+        let ports = &self.0.ports;
+        if !ports.contains(&ANY_PORT) && !ports.contains(&url.port()) {
+            return Err(Refused::Port { port: url.port(), allowed: ports.clone() });
+        }
+        self.0.resolver.addresses(url.host()).await
+    }
+
+    pub(crate) fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0.tls)
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        self.0.keep_alive
+    }
+}
+
+/// Mozilla's authorities, compiled in, and the operator's own.
+fn tls(config: &WebhooksConfig) -> Result<ClientConfig, CourierError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if !config.extra_ca_file.is_empty() {
+        let path = PathBuf::from(&config.extra_ca_file);
+        add_authorities(&mut roots, &path).map_err(|reason| CourierError::ExtraCa { path, reason })?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn add_authorities(roots: &mut RootCertStore, path: &std::path::Path) -> Result<(), String> {
+    let mut found = 0_usize;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        found = found.saturating_add(1);
+    }
+    if found == 0 { Err("it holds no certificate".to_owned()) } else { Ok(()) }
+}
