@@ -10,3 +10,6 @@ mod failure;
 pub mod line;
 pub mod request;
 mod resolver;
+
+#[cfg(test)]
+mod tests;
