@@ -23,13 +23,20 @@ use crate::clock::DatabaseClock;
 use crate::config::{SweeperConfig, millis};
 use crate::store::Store;
 
-/// Makes the sweeper's place in the tree. `longest_settle` is the longest time from accept to settle time of any carrier.
+/// Makes the sweeper's place in the tree. `longest_settle` is the longest time from accept to settle time of any carrier;
+/// notice attempts older than `keep_attempts` are dropped.
 #[must_use]
-pub fn sweeper(config: &SweeperConfig, store: &Store, clock: &DatabaseClock, longest_settle: Duration) -> Child {
+pub fn sweeper(
+    config: &SweeperConfig,
+    keep_attempts: Duration,
+    store: &Store,
+    clock: &DatabaseClock,
+    longest_settle: Duration,
+) -> Child {
     let (config, store, clock) = (config.clone(), store.clone(), clock.clone());
     Child::actor("sweeper", &Slot::vacant(), move || {
         let every = millis(config.every_ms);
-        (Sweeper { every }, Rounds::new(&config, &store, &clock, longest_settle))
+        (Sweeper { every }, Rounds::new(&config, keep_attempts, &store, &clock, longest_settle))
     })
 }
 

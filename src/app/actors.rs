@@ -68,7 +68,8 @@ impl Actors {
         let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
         let (dispatch, dispatch_branch) =
             Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
-        let sweeper = sweeper(&config.sweeper, &store, &clock, settle_after(&config.dispatch));
+        let keep_attempts = config.webhooks.keep_attempts();
+        let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
         // Stopped in the reverse order: what still commits ends last.
         let branches = vec![
             tracking_branch,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::operator::open_store;
 use super::output::Answer;
+use crate::config;
 use crate::records::verification::{self, Check, Report, UNSEEN};
 
 #[derive(Serialize)]
@@ -41,7 +42,9 @@ struct Unseen {
 }
 
 pub(super) async fn run(config: Option<&Path>) -> Result<Answer, CliError> {
-    let report = open_store(config).await?.read_long(|tx| Box::pin(verification::verify(tx))).await?;
+    let keep_attempts = config::load(config)?.config.webhooks.keep_attempts();
+    let report =
+        open_store(config).await?.read_long(move |tx| Box::pin(verification::verify(tx, keep_attempts))).await?;
     let (clean, text) = (report.is_clean(), text(&report));
     let verified = Verified {
         ok: clean,

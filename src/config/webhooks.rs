@@ -1,6 +1,7 @@
 //! Webhooks: deadlines, how many at once, and where they may go.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -23,4 +24,12 @@ pub struct WebhooksConfig {
     /// PEM; empty: none.
     pub extra_ca_file: String,
     pub keep_attempts_days: u64,
+}
+
+impl WebhooksConfig {
+    /// How long attempts are kept.
+    #[must_use]
+    pub const fn keep_attempts(&self) -> Duration {
+        Duration::from_secs(self.keep_attempts_days.saturating_mul(24 * 60 * 60))
+    }
 }

@@ -3,21 +3,18 @@
 //! Reads only, in one snapshot, so that it may run beside daemons under load. Sums are made by the database; what leaves
 //! it are figures and a few examples. It says which invariants rows cannot show.
 
-use crate::domain::ids::{AccountId, DeliveryId};
-use crate::domain::time::{Timestamp, duration_micros};
-use crate::records::acceptance::WINDOW;
+mod claims;
+mod notices;
+
+use std::time::Duration;
+
+use crate::domain::ids::AccountId;
+use crate::domain::time::Timestamp;
 use crate::store::{Row, Scalar, Statement, StoreError, Tx, Type};
 
-/// Rows that one look at the distance between claims sorts at most, besides those of the time before it.
-const SLICE_ROWS: i64 = 1_000_000;
-/// How much earlier than a claim's id that of the one before it may be: the window, and the 10 s that either id may be off.
-const LOOK_BACK: std::time::Duration = std::time::Duration::from_secs(50);
 /// Before every id, and after every id.
 const FIRST: [u8; 16] = [0; 16];
 const LAST: [u8; 16] = [0xff; 16];
-/// Examples that a check gives.
-const EXAMPLES_MAX: usize = 5;
-
 /// What rows cannot show, by the invariant's number.
 pub const UNSEEN: &[(u8, &str)] = &[
     (
@@ -25,9 +22,10 @@ pub const UNSEEN: &[(u8, &str)] = &[
         "that every dispatch had its charge, and was one per delivery and channel: a carrier sees dispatches, rows do not",
     ),
     (4, "that every 202 has its row and no other answer moved money: rows do not hold answers"),
-    (5, "that no code was written anywhere: search logs, metrics and the database's files for one that you sent"),
-    (6, "that an account never sees an id of another: that is the API's doing"),
-    (7, "what a kill -9 leaves: run this after one"),
+    (5, "that a claimed event was sent at most once: its receiver sees that, by `webhook-id`"),
+    (6, "that no code was written anywhere: search logs, metrics and the database's files for one that you sent"),
+    (7, "that an account never sees an id of another: that is the API's doing"),
+    (8, "what a kill -9 leaves: run this after one"),
 ];
 
 /// One invariant, or a part of one, held against the rows.
@@ -139,38 +137,16 @@ static ENDS: Statement = Statement::new(
      OR (status = 2 AND completed_us IS NOT NULL AND error_code IS NOT NULL)) ORDER BY id LIMIT 5",
 );
 
-static SLICE_END: Statement = Statement::new(
-    "verify.slice_end",
-    &[],
-    &[Type::Id, Type::I64],
-    "SELECT id FROM deliveries WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2",
-);
-
-// The one before may have given its window back if it failed without having left, or without its charge known in time, or
-// because the carrier named a remainder of its own: rows tell that by the code, not whether an earlier channel had left.
-static CLAIMS: Statement = Statement::new(
-    "verify.claims",
-    &[],
-    &[Type::Id, Type::Id, Type::Id, Type::I64],
-    "SELECT id, created_us - before_us, COUNT(*) OVER () FROM ( \
-     SELECT id, created_us, LAG(created_us) OVER w AS before_us, LAG(status) OVER w AS before_status, \
-     LAG(error_code) OVER w AS before_code FROM deliveries WHERE id > $1 AND id <= $3 \
-     WINDOW w AS (PARTITION BY phone_key ORDER BY created_us, id) \
-     ) claims WHERE id > $2 AND created_us - before_us < $4 AND (before_status <> 2 \
-     OR before_code NOT IN ('no_route', 'unavailable', 'rate_limited')) \
-     ORDER BY id LIMIT 5",
-);
-
-/// Holds the rows of one snapshot against the invariants.
+/// Holds the rows of one snapshot against the invariants. Notice attempts are kept for `keep_attempts`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn verify(tx: &Tx) -> Result<Report, StoreError> {
+pub async fn verify(tx: &Tx, keep_attempts: Duration) -> Result<Report, StoreError> {
     let rows = tx.query(&FIGURES, &[], &[]).await?;
     let row = rows.first().ok_or_else(|| StoreError::Internal("a count gave no row".into()))?;
     let figure = |at: usize| row.i64(at);
     let (wallets, movements, deliveries, failed) = (figure(1)?, figure(2)?, figure(3)?, figure(6)?);
-    let figures = vec![
+    let mut figures = vec![
         ("wallets", wallets),
         ("movements", movements),
         ("deliveries", deliveries),
@@ -180,17 +156,20 @@ pub async fn verify(tx: &Tx) -> Result<Report, StoreError> {
         ("deliveries past their settle time", figure(7)?),
     ];
     let simple = |invariant, name, looked_at| Look { invariant, name, looked_at };
-    let checks = vec![
+    let mut checks = vec![
         wallets_add_up(tx, FIRST, LAST, wallets).await?,
         simple(1, "no bucket is below zero", wallets).at(tx, &BELOW_ZERO).await?,
         simple(1, "every account has its wallet", wallets).at(tx, &OWNERS).await?,
-        claims_are_apart(tx, deliveries).await?,
+        claims::are_apart(tx, deliveries).await?,
         simple(3, "every failed delivery has one refund that equals its charge", failed)
             .at(tx, &REFUNDS_OF_FAILED)
             .await?,
         simple(3, "nothing else was refunded", movements).at(tx, &REFUNDS_OF_OTHERS).await?,
         simple(3, "every delivery is in one state, ended or not", deliveries).at(tx, &ENDS).await?,
     ];
+    let (of_notices, on_notices) = notices::look(tx, keep_attempts, figure(5)? + failed).await?;
+    figures.extend(of_notices);
+    checks.extend(on_notices);
     Ok(Report { at: Timestamp::from_micros(figure(0)?), checks, figures })
 }
 
@@ -243,7 +222,11 @@ struct Look {
 
 impl Look {
     async fn at(self, tx: &Tx, statement: &'static Statement) -> Result<Check, StoreError> {
-        let rows = tx.query(statement, &[], &[]).await?;
+        self.with(tx, statement, &[]).await
+    }
+
+    async fn with(self, tx: &Tx, statement: &'static Statement, scalars: &[Scalar<'_>]) -> Result<Check, StoreError> {
+        let rows = tx.query(statement, &[], scalars).await?;
         Ok(Check {
             invariant: self.invariant,
             name: self.name,
@@ -251,41 +234,5 @@ impl Look {
             breaches: rows.first().map_or(Ok(0), |row| row.i64(1))?,
             examples: rows.iter().map(|row| Ok(row.uuid(0)?.to_string())).collect::<Result<_, StoreError>>()?,
         })
-    }
-}
-
-/// Walks the deliveries by age in slices, so that no sort holds more than one of them.
-async fn claims_are_apart(tx: &Tx, looked_at: i64) -> Result<Check, StoreError> {
-    let mut check = Check {
-        invariant: 2,
-        name: "claims of one phone are 30 s apart, unless the first one gave its window back",
-        looked_at,
-        breaches: 0,
-        examples: Vec::new(),
-    };
-    let mut after = DeliveryId::from_bytes(FIRST);
-    loop {
-        let next = tx.query(&SLICE_END, &[], &[Scalar::Id(*after.as_bytes()), Scalar::I64(SLICE_ROWS)]).await?;
-        let until = next.first().map(|row| row.id(0)).transpose()?.map(DeliveryId::from_bytes);
-        let look_from = DeliveryId::floor(after.timestamp().minus(LOOK_BACK));
-        let scalars = [
-            Scalar::Id(*look_from.as_bytes()),
-            Scalar::Id(*after.as_bytes()),
-            Scalar::Id(until.map_or(LAST, |until| *until.as_bytes())),
-            Scalar::I64(duration_micros(WINDOW)),
-        ];
-        for (at, row) in tx.query(&CLAIMS, &[], &scalars).await?.iter().enumerate() {
-            if at == 0 {
-                check.breaches = check.breaches.saturating_add(row.i64(2)?);
-            }
-            if check.examples.len() < EXAMPLES_MAX {
-                let (id, apart_us) = (DeliveryId::from_bytes(row.id(0)?), row.i64(1)?);
-                check.examples.push(format!("{id} came {apart_us} µs after the one before"));
-            }
-        }
-        match until {
-            Some(until) => after = until,
-            None => return Ok(check),
-        }
     }
 }

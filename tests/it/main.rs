@@ -24,6 +24,7 @@ mod no_code_on_disk;
 mod no_route;
 mod numbering;
 mod operators;
+mod outbox;
 mod outcomes;
 mod overload;
 mod receivers;

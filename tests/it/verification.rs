@@ -1,5 +1,7 @@
 //! What `verify` finds: money that does not add up, refunds that should not be, claims that came too close.
 
+use std::time::Duration;
+
 use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::{Bucket, MicroUsd};
 use nexo_route::domain::time::Timestamp;
@@ -14,9 +16,12 @@ both_engines! {
     async fn verify_finds_claims_that_are_too_close(store: Store) { close_claims(store).await }
 }
 
+/// How long notice attempts are kept.
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The invariants that `verify` sees breached, and how often.
 pub async fn breaches(store: &Store) -> Vec<(u8, i64)> {
-    let report = store.read_long(|tx| Box::pin(verification::verify(tx))).await.expect("reads");
+    let report = store.read_long(|tx| Box::pin(verification::verify(tx, MONTH))).await.expect("reads");
     let breached: Vec<_> = report.checks.iter().filter(|check| check.breaches > 0).collect();
     assert!(breached.iter().all(|check| !check.examples.is_empty()), "{breached:?}");
     assert_eq!(report.is_clean(), breached.is_empty());

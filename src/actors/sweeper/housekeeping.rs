@@ -9,8 +9,9 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use crate::config::SweeperConfig;
-use crate::domain::ids::{DeliveryId, MovementId};
+use crate::domain::ids::{AttemptId, DeliveryId, MovementId};
 use crate::domain::time::Timestamp;
+use crate::records::attempts;
 use crate::records::idempotency::{self, KEPT, Place};
 use crate::records::pruning;
 use crate::store::{Store, StoreError, Tx};
@@ -30,6 +31,7 @@ pub(super) struct Housekeeping {
     store: Store,
     batch_max: i64,
     keep_deliveries: Duration,
+    keep_attempts: Duration,
     /// Chores that are done for this time.
     done: usize,
     keys_from: Place,
@@ -44,14 +46,15 @@ struct Done {
     all: bool,
 }
 
-const TABLES: [&str; 4] = ["batches", "deliveries", "cooldown_windows", "idempotency_keys"];
+const TABLES: [&str; 5] = ["batches", "deliveries", "webhook_attempts", "cooldown_windows", "idempotency_keys"];
 
 impl Housekeeping {
-    pub(super) fn new(config: &SweeperConfig, store: &Store) -> Self {
+    pub(super) fn new(config: &SweeperConfig, keep_attempts: Duration, store: &Store) -> Self {
         Self {
             store: store.clone(),
             batch_max: i64::try_from(config.batch_max).unwrap_or(i64::MAX),
             keep_deliveries: Duration::from_secs(config.keep_deliveries_days.saturating_mul(24 * 60 * 60)),
+            keep_attempts,
             done: 0,
             keys_from: Place::FIRST,
             windows_from: i64::MIN,
@@ -69,7 +72,8 @@ impl Housekeeping {
             let Done { dropped, all } = match self.done {
                 0 => self.batches(now).await?,
                 1 => self.deliveries(now).await?,
-                2 => self.windows().await?,
+                2 => self.attempts(now).await?,
+                3 => self.windows().await?,
                 _ => self.keys().await?,
             };
             counter!(names::PRUNED, "table" => *table).increment(dropped);
@@ -92,6 +96,13 @@ impl Housekeeping {
     async fn deliveries(&self, now: Timestamp) -> Result<Done, StoreError> {
         let (old, limit) = (DeliveryId::floor(now.minus(self.keep_deliveries)), self.batch_max);
         let dropped = self.store.write(move |tx| Box::pin(fold(tx, old, limit, now))).await?;
+        Ok(self.limited(dropped))
+    }
+
+    async fn attempts(&self, now: Timestamp) -> Result<Done, StoreError> {
+        let old = AttemptId::from_bytes(*DeliveryId::floor(now.minus(self.keep_attempts)).as_bytes());
+        let limit = self.batch_max;
+        let dropped = self.store.write(move |tx| Box::pin(attempts::prune(tx, old, limit))).await?;
         Ok(self.limited(dropped))
     }
 

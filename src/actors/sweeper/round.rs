@@ -51,7 +51,13 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(config: &SweeperConfig, store: &Store, clock: &DatabaseClock, longest_settle: Duration) -> Self {
+    pub(super) fn new(
+        config: &SweeperConfig,
+        keep_attempts: Duration,
+        store: &Store,
+        clock: &DatabaseClock,
+        longest_settle: Duration,
+    ) -> Self {
         Self {
             store: store.clone(),
             clock: clock.clone(),
@@ -63,7 +69,7 @@ impl Rounds {
             cursor: None,
             caught_up: false,
             watermark_due: Instant::now(),
-            housekeeping: Housekeeping::new(config, store),
+            housekeeping: Housekeeping::new(config, keep_attempts, store),
             swept: counter!(names::SWEPT),
             stuck: counter!(names::SWEEP_STUCK),
         }

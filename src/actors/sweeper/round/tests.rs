@@ -33,7 +33,7 @@ impl Scratch {
         store.migrate().await.expect("migrates");
         let clock = DatabaseClock::new(store.ping().await.expect("answers"));
         let config = SweeperConfig { every_ms: 1_000, batch_max: 3, keep_deliveries_days: 0 };
-        let mut rounds = Rounds::new(&config, &store, &clock, Duration::ZERO);
+        let mut rounds = Rounds::new(&config, Duration::ZERO, &store, &clock, Duration::ZERO);
         (rounds.margin, rounds.watermark_margin) = (Duration::ZERO, Duration::ZERO);
         Self { store, rounds, directory }
     }
