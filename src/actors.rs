@@ -10,6 +10,7 @@ pub mod cooldown;
 pub mod dispatch;
 mod group_commit;
 pub mod keys;
+pub mod notify;
 pub mod supervise;
 pub mod sweeper;
 pub mod tracking;

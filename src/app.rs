@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use start::StartError;
@@ -37,6 +38,7 @@ use crate::records::deliveries::Deliveries;
 use crate::send::{Parts, SendTimes, Sender};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::webhook::courier::Courier;
 use actors::{Actors, Blueprint, settle_after};
 use edge::{House, Pulse};
 use engine::EngineRoom;
@@ -56,6 +58,7 @@ pub struct App {
     keyring: Arc<Keyring>,
     carriers: CarrierTable,
     clock: DatabaseClock,
+    courier: Courier,
     metrics: Metrics,
     witness: Option<links::OpaqueWitness>,
 }
@@ -76,6 +79,7 @@ pub struct Running {
 pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> {
     let carriers = CarrierTable::load(&config.carriers.file)
         .map_err(|error| StartError::Config(format!("carriers.file: {error}")))?;
+    let courier = Courier::new(&config.webhooks).map_err(|error| StartError::Config(error.to_string()))?;
     let keyring = Arc::new(keyring);
     let room = |name| EngineRoom::start(name).map_err(|error| StartError::Internal(error.to_string()));
     let (engine, storage) = (room("engine")?, room("storage")?);
@@ -88,7 +92,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let api = bind("http", config.http.bind, limits)?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
-    Ok(App { engine, storage, config, api, ops, store, keyring, carriers, clock, metrics, witness: None })
+    Ok(App { engine, storage, config, api, ops, store, keyring, carriers, clock, courier, metrics, witness: None })
 }
 
 impl App {
@@ -151,7 +155,7 @@ impl App {
 }
 
 impl App {
-    /// What the actors are made of.
+    /// What the actors are made of; POSTs run on the runtime that serves requests, which this is called on.
     fn blueprint(&self) -> Blueprint {
         Blueprint {
             config: self.config.clone(),
@@ -159,6 +163,9 @@ impl App {
             clock: self.clock.clone(),
             carriers: self.carriers.clone(),
             witness: self.witness.clone(),
+            keyring: Arc::clone(&self.keyring),
+            courier: self.courier.clone(),
+            posts: Handle::current(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::links::{self, OpaqueWitness};
@@ -11,6 +12,7 @@ use crate::actors::auditor::auditor;
 use crate::actors::cooldown::Cooldown;
 use crate::actors::dispatch::{Beside, Dispatch, Fallback};
 use crate::actors::keys::Keys;
+use crate::actors::notify::Notify;
 use crate::actors::supervise::{Budget, Tasks, Tree};
 use crate::actors::sweeper::sweeper;
 use crate::actors::tracking::Tracking;
@@ -19,7 +21,9 @@ use crate::carrier::simulator::Controls;
 use crate::clock::DatabaseClock;
 use crate::config::carriers::CarrierTable;
 use crate::config::{Config, DispatchConfig, millis};
+use crate::domain::sealing::Keyring;
 use crate::store::Store;
+use crate::webhook::courier::Courier;
 
 /// Failed receipts that may wait for their second channel at once; what does not fit ends.
 const FALLBACKS_MAX: usize = 8_192;
@@ -32,6 +36,10 @@ pub(super) struct Blueprint {
     pub(super) clock: DatabaseClock,
     pub(super) carriers: CarrierTable,
     pub(super) witness: Option<OpaqueWitness>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) courier: Courier,
+    /// The runtime on which webhooks are sent.
+    pub(super) posts: Handle,
 }
 
 /// The tree that has grown, and the handles into it.
@@ -54,10 +62,12 @@ pub(super) const fn settle_after(config: &DispatchConfig) -> Duration {
 impl Actors {
     /// Starts every actor on the runtime that runs this.
     pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
-        let Blueprint { config, store, clock, carriers, witness } = blueprint;
+        let Blueprint { config, store, clock, carriers, witness, keyring, courier, posts } = blueprint;
         let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
+        let (notify, notify_branch) = Notify::new(&config.webhooks, &store, keyring, courier, &tasks, posts, &clock);
+        let wake = Arc::new(move |endpoints| notify.wake(endpoints));
         let (tracking, tracking_branch) =
-            Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen, Arc::new(|_endpoints| {}));
+            Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen, wake);
         let (cooldown, cooldown_branch) = Cooldown::new();
         let refund = tracking.clone();
         let (wallet, wallet_branch) =
@@ -70,8 +80,9 @@ impl Actors {
             Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
         let keep_attempts = config.webhooks.keep_attempts();
         let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
-        // Stopped in the reverse order: what still commits ends last.
+        // Stopped in the reverse order: what still commits ends last, and what tells of it after that.
         let branches = vec![
+            notify_branch,
             tracking_branch,
             cooldown_branch,
             wallet_branch,

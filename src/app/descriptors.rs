@@ -11,6 +11,8 @@ use crate::config::Config;
 /// The operators' listener, the database (at most 144 connections and twice `store.readers`, or files), the carriers'
 /// links, logs and the runtime.
 const RESERVED: usize = 256 + 256 + 128;
+/// For each POST of a webhook that may be under way: its connection, and one that is kept for the next.
+const WEBHOOKS: usize = 2;
 /// With room for fewer customers there is no point in starting.
 const CONNECTIONS_MIN: usize = 64;
 
@@ -20,11 +22,11 @@ const CONNECTIONS_MIN: usize = 64;
 /// [`StartError::Config`] if the limit leaves next to none.
 pub(super) fn connections(config: &Config) -> Result<usize, StartError> {
     let (wanted, allowed) = (config.http.connections_max, raise());
-    let reserved = RESERVED + 2 * config.store.readers;
+    let reserved = RESERVED + 2 * config.store.readers + WEBHOOKS * config.webhooks.posts_max;
     let Some(possible) = fit(wanted, allowed, reserved) else {
         return Err(StartError::Config(format!(
             "http.connections_max: {wanted} connections do not fit into {allowed} open files (ulimit -n), of which the \
-             daemon itself needs {reserved}"
+             daemon itself needs {reserved} (two for each of webhooks.posts_max)"
         )));
     };
     if possible < wanted {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::output::Answer;
 use crate::config::{self, carriers::CarrierTable};
+use crate::webhook::courier::Courier;
 
 #[derive(Serialize)]
 struct Checked {
@@ -26,6 +27,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     let loaded = config::load(config)?;
     config::keyring(&loaded.config.secrets)?;
     CarrierTable::load(&loaded.config.carriers.file)?;
+    Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();
     let mut text = format!("the configuration holds (database: {engine})");

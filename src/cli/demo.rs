@@ -28,6 +28,15 @@ use crate::store::Store;
 /// Ten dollars.
 const CASH: MicroUsd = MicroUsd::from_micros(10_000_000);
 
+/// A receiver on the newcomer's own machine may be told.
+const WEBHOOKS: &str = "# Webhooks may go to this machine, without TLS, to any port.
+[webhooks]
+allow_http = true
+allow_networks = [\"127.0.0.0/8\", \"::1/128\"]
+ports = [0]
+
+";
+
 #[derive(Serialize)]
 struct Introduction<'a> {
     api: String,
@@ -82,10 +91,9 @@ fn settings(directory: &Path, port: Option<u16>) -> String {
     if port == Some(0) {
         text.push_str("[ops]\nbind = \"127.0.0.1:0\"\n\n");
     }
+    text.push_str(WEBHOOKS);
     text.push_str(&format!(
-        "[store]\nurl = {url}\n\n[secrets]\nkey_file = {}\n\n# Nobody has to notice that it stops.\n[stop]\nnotice_ms = 0\n\n\
-         # A receiver of webhooks may be on this machine, on any port, without TLS.\n[webhooks]\nallow_http = true\n\
-         allow_networks = [\"127.0.0.0/8\", \"::1/128\"]\nports = [0]\n",
+        "[store]\nurl = {url}\n\n[secrets]\nkey_file = {}\n\n# Nobody has to notice that it stops.\n[stop]\nnotice_ms = 0\n",
         path("nexo-route.keys")
     ));
     text
@@ -171,7 +179,7 @@ mod tests {
             assert_eq!((config.http.bind.to_string().as_str(), config.ops.bind.to_string().as_str()), (api, ops));
             assert_eq!(config.store.url.0, "sqlite:/somewhere/with \"quotes\"/nexo-route.db");
             assert!(config.secrets.key_file.starts_with("/somewhere"));
-            assert!(config.webhooks.allow_http && config.webhooks.ports == [0]);
+            assert_eq!((config.webhooks.allow_http, config.webhooks.ports), (true, vec![0]));
         }
     }
 }

@@ -86,10 +86,10 @@ declare! {
     /// Windows that this node remembers.
     Gauge: pub const COOLDOWN_WINDOWS: &str = "nexo_cooldown_windows";
 
-    // ---- wallet and tracking: the group commits
-    /// Rows of one group commit, by kind (accept, settle).
+    // ---- wallet, tracking and notify: the group commits
+    /// Rows of one group commit, by kind (accept, settle, claim, result).
     Histogram in ROWS: pub const COMMIT_ROWS: &str = "nexo_commit_rows";
-    /// Seconds that one group commit took, by kind (accept, settle).
+    /// Seconds that one group commit took, by kind (accept, settle, claim, result).
     Histogram in LATENCY: pub const COMMIT_SECONDS: &str = "nexo_commit_seconds";
     /// Group commits that did not report success, by kind and outcome (not_committed, unknown).
     Counter: pub const COMMITS_FAILED: &str = "nexo_commits_failed_total";
@@ -135,6 +135,22 @@ declare! {
     Counter: pub const REFUNDS: &str = "nexo_refunds_total";
     /// Micro-dollars that went back.
     Counter: pub const REFUNDED_MICRO_USD: &str = "nexo_refunded_micro_usd_total";
+
+    // ---- notify: webhooks
+    /// Attempts by outcome (accepted, failed, discarded) and fault (none if it was accepted).
+    Counter: pub const WEBHOOK_ATTEMPTS: &str = "nexo_webhook_attempts_total";
+    /// Seconds of one POST, from the name's look-up to the end of the answer, by outcome.
+    Histogram in LATENCY: pub const WEBHOOK_ATTEMPT_SECONDS: &str = "nexo_webhook_attempt_seconds";
+    /// Seconds from a delivery's end to its event's acceptance at the first attempt.
+    Histogram in LIFE: pub const WEBHOOK_DELAY_SECONDS: &str = "nexo_webhook_delay_seconds";
+    /// Seconds that the oldest event that may be sent has waited.
+    Gauge: pub const WEBHOOK_OUTBOX_OLDEST_SECONDS: &str = "nexo_webhook_outbox_oldest_seconds";
+    /// POSTs that are claimed or under way on this node.
+    Gauge: pub const WEBHOOK_POSTS: &str = "nexo_webhook_posts";
+    /// Endpoints that were disabled by themselves, by reason (gone, failing).
+    Counter: pub const WEBHOOK_ENDPOINTS_DISABLED: &str = "nexo_webhook_endpoints_disabled_total";
+    /// Attempts that this node left without a result, by reason (claim, late, lost, unwritable): they show as `unknown`.
+    Counter: pub const WEBHOOK_UNRESOLVED: &str = "nexo_webhook_unresolved_total";
 
     // ---- keys
     /// Live keys that this node knows.

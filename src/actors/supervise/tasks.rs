@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,15 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         tokio::spawn(self.0.track_future(work))
+    }
+
+    /// The same on another `runtime`.
+    pub fn spawn_on<F>(&self, runtime: &Handle, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        runtime.spawn(self.0.track_future(work))
     }
 
     /// How many tasks are running.

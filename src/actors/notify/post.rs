@@ -1,0 +1,265 @@
+//! One POST: a task of its own, on the threads that serve requests.
+//!
+//! It owns a line to the endpoint and one claimed attempt; it signs, sends, judges the answer and gives all of it back to the
+//! desk, however it ends: a POST that panics frees its slot, and its attempt shows as `unknown`. It never sends twice, and
+//! never what was claimed too long ago: the process stood still, and somebody may have replayed the event meanwhile.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use metrics::{counter, histogram};
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use super::desk::Message;
+use super::policy::{Consequence, Ended, Standing, consequence};
+use super::slots::Ending;
+use crate::actors::supervise::Slot;
+use crate::clock::DatabaseClock;
+use crate::domain::endpoint_url::EndpointUrl;
+use crate::domain::ids::EndpointId;
+use crate::domain::sealing::Keyring;
+use crate::domain::webhook::{Cause, Fault, Outcome, Phases};
+use crate::records::attempts::{EndpointChange, Finished};
+use crate::records::endpoints::Endpoint;
+use crate::records::outbox::Claimed;
+use crate::telemetry::names;
+use crate::webhook::courier::Courier;
+use crate::webhook::line::{Exchange, Line, exchange_text};
+use crate::webhook::request::{Keys, Post, SeedKey, signed};
+
+/// An attempt that was claimed longer ago is not sent any more; well below the time after which it shows as `unknown`.
+const START_WITHIN: Duration = Duration::from_secs(20);
+/// While the desk is started again it takes nothing: how often it is tried, and after which pause.
+const TELL_TRIES: u32 = 20;
+const TELL_PAUSE: Duration = Duration::from_millis(50);
+
+/// The ways to endpoints; the courier's in the house, a script in tests.
+pub(super) trait Ways: Send + Sync {
+    fn to(&self, url: &EndpointUrl) -> Box<dyn Way>;
+}
+
+/// A way to one endpoint: one connection, kept between POSTs.
+pub(super) trait Way: Send {
+    fn post<'w>(&'w mut self, post: &'w Post) -> BoxFuture<'w, Exchange>;
+
+    /// Whether the connection is open and has not been idle for too long; closes it if it has.
+    fn is_open(&mut self) -> bool;
+}
+
+impl Ways for Courier {
+    fn to(&self, url: &EndpointUrl) -> Box<dyn Way> {
+        Box::new(self.line(url.clone()))
+    }
+}
+
+impl Way for Line {
+    fn post<'w>(&'w mut self, post: &'w Post) -> BoxFuture<'w, Exchange> {
+        Box::pin(Self::post(self, post))
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.close_if_idle();
+        Self::is_open(self)
+    }
+}
+
+/// What every POST is made with.
+pub(super) struct Office {
+    pub(super) ways: Arc<dyn Ways>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) clock: DatabaseClock,
+    /// Where POSTs come back to: the desk that is alive then.
+    pub(super) desk: Slot<Message>,
+}
+
+/// An endpoint with its keys opened.
+pub(super) struct Addressee {
+    pub(super) endpoint: Endpoint,
+    /// `None` if they cannot be opened: nothing can be signed.
+    keys: Option<Keys>,
+}
+
+impl fmt::Debug for Addressee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Addressee({})", self.endpoint.id)
+    }
+}
+
+impl Addressee {
+    pub(super) fn new(endpoint: Endpoint, keyring: &Keyring) -> Self {
+        let open = |sealed: &[u8]| keyring.open_signing_key(endpoint.id, sealed);
+        let old = endpoint.old_key.as_ref().and_then(|(sealed, _)| open(sealed));
+        let keys = open(&endpoint.key_sealed).map(|current| Keys { current, old, form: endpoint.key_form });
+        if keys.is_none() {
+            error!(endpoint = %endpoint.id, "the signing key of a webhook endpoint cannot be opened");
+        }
+        Self { endpoint, keys }
+    }
+}
+
+/// One claimed attempt on its way.
+pub(super) struct Errand {
+    /// Which life of the desk it holds its slot of.
+    pub(super) birth: u64,
+    pub(super) to: Arc<Addressee>,
+    pub(super) claimed: Claimed,
+    /// Before its claim.
+    pub(super) since: Instant,
+    pub(super) way: Option<Box<dyn Way>>,
+}
+
+/// What comes back of a POST.
+pub(super) struct Posted {
+    pub(super) birth: u64,
+    pub(super) endpoint: EndpointId,
+    pub(super) ending: Ending,
+    pub(super) way: Option<Box<dyn Way>>,
+    /// `None` if nobody knows what became of it.
+    pub(super) finished: Option<Finished>,
+}
+
+impl Errand {
+    /// Does it, and brings back what became of it.
+    pub(super) async fn run(self, office: Arc<Office>) {
+        let lost = Posted {
+            birth: self.birth,
+            endpoint: self.to.endpoint.id,
+            ending: Ending::Unlearned,
+            way: None,
+            finished: None,
+        };
+        let mut guard = Guard { posted: Some(lost), desk: office.desk.clone() };
+        let posted = self.send(&office).await;
+        guard.posted = Some(posted);
+        guard.tell().await;
+    }
+
+    async fn send(mut self, office: &Office) -> Posted {
+        let (birth, endpoint) = (self.birth, self.to.endpoint.id);
+        let unsent = |ending, finished, way| Posted { birth, endpoint, ending, way, finished };
+        let Some(keys) = &self.to.keys else {
+            return unsent(Ending::Unlearned, Some(self.discarded(Fault::Gone)), self.way);
+        };
+        if self.since.elapsed() > START_WITHIN {
+            counter!(names::WEBHOOK_UNRESOLVED, "reason" => "late").increment(1);
+            return unsent(Ending::Unlearned, None, self.way);
+        }
+        let Claimed { event, delivery, .. } = self.claimed;
+        let body = std::mem::take(&mut self.claimed.body);
+        let unix_seconds = office.clock.now().millis().div_euclid(1_000);
+        let url = &self.to.endpoint.url;
+        let post = signed(url, keys, event, delivery, unix_seconds, body, SeedKey::Rotating);
+        let mut way = self.way.take().unwrap_or_else(|| office.ways.to(url));
+        let started = Instant::now();
+        let exchange = way.post(&post).await;
+        let took = started.elapsed();
+        self.meter(office, &exchange, took);
+        let exchange_sealed = office.keyring.seal_exchange(self.claimed.attempt, &exchange_text(&post, &exchange));
+        let finished = self.finished(office, &exchange, exchange_sealed);
+        let way = if way.is_open() { Some(way) } else { None };
+        Posted { birth, endpoint, ending: ending(&exchange, took), way, finished: Some(finished) }
+    }
+
+    fn finished(&self, office: &Office, exchange: &Exchange, exchange_sealed: Vec<u8>) -> Finished {
+        let endpoint = &self.to.endpoint;
+        let standing = Standing { schedule: &endpoint.schedule, failing_since: endpoint.failing_since };
+        let ended = Ended {
+            accepted: exchange.outcome.is_ok(),
+            number: self.claimed.number,
+            status: exchange.status,
+            retry_after: exchange.retry_after,
+            at: office.clock.now(),
+        };
+        let Consequence { retry, endpoint } = consequence(standing, ended, rand::random());
+        let (outcome, fault) = match exchange.outcome {
+            Ok(_) => (Outcome::Accepted, None),
+            Err(fault) => (Outcome::Failed, Some(fault)),
+        };
+        Finished {
+            outcome,
+            http_status: exchange.status,
+            fault,
+            phases: exchange.phases,
+            exchange_sealed,
+            retry,
+            endpoint_change: endpoint,
+            ..self.discarded(Fault::Gone)
+        }
+    }
+
+    fn discarded(&self, fault: Fault) -> Finished {
+        let Claimed { attempt, account, delivery, event, number, .. } = self.claimed;
+        Finished {
+            attempt,
+            endpoint: self.to.endpoint.id,
+            account,
+            delivery,
+            event,
+            number,
+            outcome: Outcome::Discarded,
+            http_status: None,
+            fault: Some(fault),
+            phases: Phases::default(),
+            exchange_sealed: Vec::new(),
+            retry: None,
+            endpoint_change: EndpointChange::None,
+        }
+    }
+
+    fn meter(&self, office: &Office, exchange: &Exchange, took: Duration) {
+        let (outcome, fault) = match exchange.outcome {
+            Ok(_) => (Outcome::Accepted, "none"),
+            Err(fault) => (Outcome::Failed, fault.as_str()),
+        };
+        counter!(names::WEBHOOK_ATTEMPTS, "outcome" => outcome.as_str(), "fault" => fault).increment(1);
+        histogram!(names::WEBHOOK_ATTEMPT_SECONDS, "outcome" => outcome.as_str()).record(took);
+        if outcome == Outcome::Accepted && self.claimed.cause == Cause::Event {
+            histogram!(names::WEBHOOK_DELAY_SECONDS).record(office.clock.now().since(self.claimed.due_at));
+        }
+        if outcome == Outcome::Failed {
+            let endpoint = self.to.endpoint.id;
+            debug!(%endpoint, attempt = %self.claimed.attempt, fault, detail = exchange.detail, "a webhook failed");
+        }
+    }
+}
+
+/// What slots learn of an exchange.
+fn ending(exchange: &Exchange, took: Duration) -> Ending {
+    match exchange.outcome {
+        Ok(_) => Ending::Accepted(took),
+        Err(Fault::Dns | Fault::Connect | Fault::Tls | Fault::Timeout | Fault::Reset) => Ending::Silent,
+        Err(_) => Ending::Answered(took),
+    }
+}
+
+/// Brings a POST back to the desk, even if its task panics.
+struct Guard {
+    posted: Option<Posted>,
+    desk: Slot<Message>,
+}
+
+impl Guard {
+    /// Tells the desk; one that is being started again is waited for.
+    async fn tell(mut self) {
+        for _ in 0..TELL_TRIES {
+            let Some(posted) = self.posted.take() else { return };
+            match self.desk.cast(Message::Posted(Box::new(posted))) {
+                Err(Message::Posted(posted)) => self.posted = Some(*posted),
+                Ok(()) | Err(_) => return,
+            }
+            tokio::time::sleep(TELL_PAUSE).await;
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(posted) = self.posted.take() else { return };
+        counter!(names::WEBHOOK_UNRESOLVED, "reason" => "lost").increment(1);
+        // Without a desk there is nobody who counts slots.
+        let _nobody_waits = self.desk.cast(Message::Posted(Box::new(posted)));
+    }
+}
