@@ -4,10 +4,12 @@
     load-tests/chaos.py all
     load-tests/chaos.py kill-sqlite kill-postgres [--times 20]
     load-tests/chaos.py two-daemons paused-daemon last-cent
+    load-tests/chaos.py webhooks-sqlite webhooks-postgres [--times 20]
 
 After each fault: `nexo-route verify` on what is left behind, a restart, every delivery ended, `verify` again, and three
 checks of our own by SQL: money (invariants 1 and 3), a row for every 202 that a client saw, and no phone charged twice
-within 30 seconds while its first code stands. Ends with 1 at the first breach.
+within 30 seconds while its first code stands. With webhooks: no event sent twice to an endpoint, as the receiver counts
+it, and every event sent, unknown or queued. Ends with 1 at the first breach.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import signal
 import time
 
 import rig
+import webhooks
 
 # Short times, so that the sweeper ends within seconds what a dead daemon left; some of everything that can go wrong.
 HASTE = {
@@ -166,6 +169,61 @@ def kill_sqlite(times):
 def kill_postgres(times):
     """kill -9 of the daemon under load, Postgres."""
     kill("postgres", times)
+
+
+def webhooks_through_kills(engine, times, rate=2_000, seconds=2.5):
+    """kill -9 while events are sent, again and again on the same database; the receiver lives through all of it."""
+    name = f"webhooks_{engine}"
+    store = rig_postgres().database(name) if engine == "postgres" else None
+    node = rig.Node(name, store, HASTE, TROUBLE, rig.WEBHOOKS)
+    load = Load(node.provision(accounts=8, usd="10000"))
+    # Slow enough that some POSTs are under way at every kill.
+    receiver = rig.Receiver(answer_ms=20)
+    paths = webhooks.register(node, receiver)
+    node.start()
+    for n in range(times):
+        running = load.start(node, rate, seconds)
+        time.sleep(random.uniform(0.2, seconds - 0.2))
+        node.kill()
+        answers = load.finish(running)
+        left, unknown, queued = counts(node), node.untold(), int(node.rows(rig.TO_SEND)[0][0])
+        # What the killed daemon had written to its sockets is still read.
+        time.sleep(0.2)
+        check(node, load.witnessed)
+        webhooks.Accounts(node, receiver, paths).check()
+        node.start()
+        wait_settled(node)
+        told = node.wait_told(unknown=unknown)
+        check(node, load.witnessed)
+        accounts = webhooks.Accounts(node, receiver, paths)
+        accounts.check()
+        unseen = len(accounts.claimed) - len(accounts.told)
+        if unseen > unknown:
+            raise SystemExit(f"BREACH: {unseen} notices were claimed and never came, {unknown} are unknown")
+        print(
+            f"kill -9 #{n + 1:<2} {engine:<8} answers {answers}; sent at the kill {left[0]}, queued {queued}, unknown so far "
+            f"{unknown}; {len(accounts.told)} of {len(accounts.owed)} notices came, each once; the rest told after {told:.1f} s; "
+            "verify clean",
+            flush=True,
+        )
+    node.stop()
+    check(node, load.witnessed)
+    accounts = webhooks.Accounts(node, receiver, paths)
+    accounts.check()
+    receiver.stop()
+    print(f"{engine}: {len(accounts.claimed) - len(accounts.told)} notices are unknown and did not come, none came twice", flush=True)
+
+
+@fault
+def webhooks_sqlite(times):
+    """kill -9 of the daemon while it sends webhooks, SQLite."""
+    webhooks_through_kills("sqlite", times)
+
+
+@fault
+def webhooks_postgres(times):
+    """kill -9 of the daemon while it sends webhooks, Postgres."""
+    webhooks_through_kills("postgres", times)
 
 
 def pair(name, *settings):

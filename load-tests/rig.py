@@ -22,6 +22,7 @@ import tomllib
 import urllib.error
 import urllib.request
 import uuid
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -39,6 +40,9 @@ BASE = {
     "log": {"filter": "warn"},
     "stop": {"notice_ms": 0},
 }
+
+# Endpoints on this machine: nothing of the kind is allowed by default.
+WEBHOOKS = {"webhooks": {"allow_http": True, "allow_networks": ["127.0.0.0/8"], "ports": [0]}}
 
 
 _children = []
@@ -158,6 +162,10 @@ def _as_text(value):
     return "" if value is None else str(value)
 
 
+TO_SEND = "SELECT COUNT(*) FROM webhook_outbox"
+UNTOLD = "SELECT COUNT(*) FROM webhook_attempts a LEFT JOIN webhook_results r ON r.attempt = a.id WHERE r.attempt IS NULL"
+
+
 class Postgres:
     """One private cluster; it ends with this process."""
 
@@ -230,14 +238,19 @@ class Node:
         return json.loads(done.stdout) if done.stdout.strip() else {}
 
     def provision(self, accounts=16, usd="1000000"):
-        """Makes rich accounts with one key each, and returns the keys."""
-        keys = []
+        """Makes rich accounts with one key each, and returns the keys; `self.accounts` are in the same order."""
+        keys, self.accounts = [], []
         for n in range(accounts):
             account = self.command("account", "create", f"load-{n}")["account"]
+            self.accounts.append(account)
             reference = f"load-{n}"
             self.command("credit", "--account", account, "--bucket", "balance", "--usd", usd, "--reference", reference)
             keys.append(self.command("key", "create", "--account", account)["key"])
         return keys
+
+    def endpoint(self, account, url):
+        """Registers a webhook endpoint and returns its id."""
+        return self.command("webhook", "create", "--account", account, "--url", url)["id"]
 
     def start(self):
         """Starts the daemon and returns the seconds until it was ready."""
@@ -284,6 +297,20 @@ class Node:
             if time.monotonic() > until:
                 raise SystemExit("deliveries did not end in time")
             time.sleep(0.1)
+
+    def untold(self):
+        """Attempts without a result: under way, or of a daemon that was killed."""
+        return int(self.rows(UNTOLD)[0][0])
+
+    def wait_told(self, patience_s=120, unknown=0):
+        """Waits until no notice is to be sent and none but the `unknown` is without a result; returns the seconds."""
+        began = time.monotonic()
+        while int(self.rows(TO_SEND)[0][0]) or self.untold() > unknown:
+            if time.monotonic() - began > patience_s:
+                left, untold = self.rows(TO_SEND)[0][0], self.untold()
+                raise SystemExit(f"after {patience_s} s {left} notices are to be sent, {untold} attempts have no result")
+            time.sleep(0.3)
+        return time.monotonic() - began
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -378,6 +405,48 @@ class Bare:
     def stop(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+class Receiver:
+    """What webhooks are sent to: a good receiver that counts, and hostile ones, each at an address of its own."""
+
+    def __init__(self, answer_ms=0, bomb=None):
+        command = [RELEASE / "examples/receiver", "--answer-ms", answer_ms]
+        self.process = spawn([*command, *(["--bomb", bomb] if bomb else [])], stdout=subprocess.PIPE, text=True)
+        self.addresses = json.loads(self.process.stdout.readline())
+
+    def url(self, path="/", manner="good"):
+        return f"http://{self.addresses[manner]}{path}"
+
+    def _get(self, path):
+        with urllib.request.urlopen(self.url(path), timeout=60) as answer:
+            return answer.read().decode()
+
+    def stats(self):
+        return json.loads(self._get("/stats"))
+
+    def log(self):
+        """How often each delivery was told, by path and delivery."""
+        lines = (line.split() for line in self._get("/log").splitlines())
+        return {(path, str(uuid.UUID(delivery))): int(times) for path, delivery, times in lines}
+
+    def pids(self):
+        return [self.process.pid]
+
+    def stop(self):
+        """Ends it and returns its totals."""
+        self.process.terminate()
+        return json.loads(self.process.communicate(timeout=30)[0])
+
+
+def bomb(unpacked_bytes=1 << 30):
+    """A file of gzip that unpacks to so many zeros."""
+    file, pack = WORK / "bomb.gz", zlib.compressobj(9, wbits=31)
+    with file.open("wb") as packed:
+        for _ in range(unpacked_bytes >> 20):
+            packed.write(pack.compress(bytes(1 << 20)))
+        packed.write(pack.flush())
+    return file
 
 
 def k6(script, node, keys, prefixes, start):

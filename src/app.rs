@@ -133,8 +133,12 @@ impl App {
         let admission = Admission::new(&config.admission);
         let house = self.house(&actors, &admission);
         let stopping = Arc::new(AtomicBool::new(false));
-        let pulse =
-            Pulse { store: self.store.clone(), dispatch: actors.dispatch.clone(), stopping: Arc::clone(&stopping) };
+        let pulse = Pulse {
+            store: self.store.clone(),
+            keys: actors.keys.clone(),
+            dispatch: actors.dispatch.clone(),
+            stopping: Arc::clone(&stopping),
+        };
         let (api_stop, ops_stop) = (CancellationToken::new(), CancellationToken::new());
         let render = self.metrics.clone();
         let api = tasks.spawn(self.api.serve(Api::new(house, &config.http), api_stop.clone()));

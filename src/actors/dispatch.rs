@@ -19,6 +19,7 @@ mod meters;
 mod neighbours;
 mod pace;
 mod parts;
+mod promises;
 mod queue;
 mod relay;
 

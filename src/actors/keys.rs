@@ -146,7 +146,13 @@ impl Keys {
     /// Whether the list is young enough to be believed.
     #[must_use]
     pub fn fresh(&self) -> bool {
-        self.shared.age().is_some_and(|age| age <= self.shared.stale_after)
+        self.age().is_some_and(|age| age <= self.shared.stale_after)
+    }
+
+    /// How long ago the last good poll began; `None` before there was one.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.shared.age()
     }
 
     /// Polls now; returns when the list is at least as new as this call, or `false` if the database could not be asked.

@@ -81,6 +81,7 @@ impl Backend for House {
 #[derive(Debug)]
 pub(super) struct Pulse {
     pub(super) store: Store,
+    pub(super) keys: Keys,
     pub(super) dispatch: Dispatch,
     pub(super) stopping: Arc<AtomicBool>,
 }
@@ -91,6 +92,8 @@ impl Readiness for Pulse {
         Health {
             database: schema.is_ok(),
             migrations: schema == Ok(true),
+            keys: self.keys.fresh(),
+            keys_age_ms: self.keys.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             links: self.dispatch.any_link_up(),
             stopping: self.stopping.load(Ordering::Relaxed),
         }

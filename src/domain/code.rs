@@ -1,15 +1,24 @@
 //! The one-time code: the secret that this product carries and never keeps.
 //!
-//! It has no `Display`, no serde and a redacting `Debug`; it is wiped when it is dropped. Only a carrier link calls
-//! [`OtpCode::expose`], at the moment of sending.
+//! It has no `Display`, no serde and a redacting `Debug`. Only a carrier link calls [`OtpCode::expose`], at the moment of
+//! sending. The digits lie in one place on the heap, where they were written when the request was read: what moves through
+//! futures, mailboxes and boxes is a pointer, clones share it, and the last of them wipes the place.
+//!
+//! Not covered: the bytes of the request itself (hyper's read buffer, the collected body, the text of a JSON string that
+//! held escapes), what a link copies out for its wire, and what the operating system does with memory (swap, core dumps).
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroize;
 
 /// 4 to 8 ASCII digits (seed: API reference §03).
 #[derive(Clone)]
-pub struct OtpCode {
+pub struct OtpCode(Arc<Digits>);
+
+/// The place of the digits.
+#[derive(Default)]
+struct Digits {
     digits: [u8; 8],
     len: u8,
 }
@@ -28,15 +37,18 @@ impl OtpCode {
         if !(4..=8).contains(&len) || !bytes.iter().all(u8::is_ascii_digit) {
             return Err(InvalidCode);
         }
-        let mut digits = [0; 8];
-        digits[..bytes.len()].copy_from_slice(bytes);
-        Ok(Self { digits, len })
+        // The place comes first and is filled where it is: built on the stack, the digits would stay there too.
+        let mut place = Arc::new(Digits::default());
+        let written = Arc::get_mut(&mut place).ok_or(InvalidCode)?;
+        written.digits[..bytes.len()].copy_from_slice(bytes);
+        written.len = len;
+        Ok(Self(place))
     }
 
     /// The digits, for the wire of a carrier and nothing else.
     #[must_use]
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.digits[..usize::from(self.len)]).unwrap_or_default()
+        std::str::from_utf8(&self.0.digits[..usize::from(self.0.len)]).unwrap_or_default()
     }
 }
 
@@ -46,10 +58,16 @@ impl fmt::Debug for OtpCode {
     }
 }
 
-impl Drop for OtpCode {
-    fn drop(&mut self) {
+impl Zeroize for Digits {
+    fn zeroize(&mut self) {
         self.digits.zeroize();
         self.len.zeroize();
+    }
+}
+
+impl Drop for Digits {
+    fn drop(&mut self) {
+        self.zeroize();
     }
 }
 
@@ -71,5 +89,23 @@ mod tests {
     fn debug_never_shows_the_digits() {
         let code = OtpCode::parse("482917").expect("valid");
         assert_eq!(format!("{code:?}"), "[code]");
+    }
+
+    #[test]
+    fn the_digits_lie_in_one_place_however_the_code_moves() {
+        let code = OtpCode::parse("482917").expect("valid");
+        let place = code.expose().as_ptr();
+        let moved = Box::new((code.clone(), Some(code)));
+        let (clone, code) = *moved;
+        assert_eq!([clone.expose().as_ptr(), code.expect("moved").expose().as_ptr()], [place; 2]);
+        assert_eq!(clone.expose(), "482917");
+        assert_eq!(size_of::<OtpCode>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn the_place_is_wiped_whole() {
+        let mut digits = Digits { digits: *b"48291734", len: 8 };
+        digits.zeroize();
+        assert_eq!((digits.digits, digits.len), ([0; 8], 0));
     }
 }

@@ -1,7 +1,7 @@
 //! The operators' listener: `/metrics`, `/livez`, `/readyz`. It has no authentication: its port is private.
 //!
-//! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations or
-//! every link is missing, and from the moment the daemon begins to stop.
+//! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations, a
+//! key list that is young enough or every link is missing, and from the moment the daemon begins to stop.
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,6 +29,10 @@ pub struct Health {
     pub database: bool,
     /// Its schema is the one that this build knows.
     pub migrations: bool,
+    /// The list of keys is young enough to be believed; with an older one this node answers 503 to everybody.
+    pub keys: bool,
+    /// How old the list is; `None` before there is one.
+    pub keys_age_ms: Option<u64>,
     /// At least one link to a carrier is up.
     pub links: bool,
     /// The daemon has begun to stop.
@@ -39,18 +43,23 @@ impl Health {
     /// Whether a load balancer should send requests here.
     #[must_use]
     pub const fn is_ready(self) -> bool {
-        self.database && self.migrations && self.links && !self.stopping
+        self.database && self.migrations && self.keys && self.links && !self.stopping
     }
 
     fn body(self) -> Bytes {
-        Object::with_capacity(96)
+        let body = Object::with_capacity(128)
             .plain("ready", self.is_ready())
             .plain("database", self.database)
             .plain("migrations", self.migrations)
-            .plain("links", self.links)
-            .plain("stopping", self.stopping)
-            .finish()
-            .into()
+            .plain("keys", self.keys);
+        match self.keys_age_ms {
+            Some(age_ms) => body.plain("keys_age_ms", age_ms),
+            None => body.plain("keys_age_ms", "null"),
+        }
+        .plain("links", self.links)
+        .plain("stopping", self.stopping)
+        .finish()
+        .into()
     }
 }
 

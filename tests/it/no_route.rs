@@ -1,10 +1,13 @@
 //! No way to the carrier: 429 before a charge, 502 after it with the money back and the phone free.
 
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
 use nexo_route::carrier::upstream::Health;
 use serde_json::json;
 
 use crate::both_engines;
-use crate::house::client::Answer;
+use crate::house::client::{Answer, Request};
 use crate::house::customer::{PRICE, Purse, forced, phone};
 use crate::house::database::Engine;
 use crate::house::{House, until};
@@ -52,15 +55,26 @@ async fn link_down(house: House) {
     until("the link is seen to be up", async || (customer.send(&phone(1)).await.status == 202).then_some(())).await;
 }
 
+/// The answer to an order, given again while it is 503: a daemon that had no processor for a second believes its key list
+/// no longer and answers so until the next poll.
+async fn decided(order: &Request, api: SocketAddr) -> Answer {
+    until("the order is decided", async || {
+        let answer = order.send(api).await.expect("an answer");
+        (answer.status != 503).then_some(answer)
+    })
+    .await
+}
+
 async fn queue_full(engine: Engine) {
     let settings = [("simulator.rate_per_second", "2"), ("dispatch.dispatch_within_ms", "3000")];
     let house = House::with(engine, &settings).await;
     let customers = [house.customer(Purse::full()).await, house.customer(Purse::full()).await];
     let orders = (0..40).map(|n| {
         let customer = &customers[usize::from(n >= 20)];
-        (customer.api, customer.order(&phone(n)))
+        let (api, order) = (customer.api, customer.order(&phone(n)));
+        async move { decided(&order, api).await }
     });
-    let answers = crate::house::customer::volley(orders).await;
+    let answers = join_all(orders).await;
     let mut sent = [0, 0];
     for (n, answer) in answers.iter().enumerate() {
         if answer.status == 202 {

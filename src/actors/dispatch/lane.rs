@@ -116,6 +116,11 @@ impl Lane {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Jobs that leave in a second by the links' own rate, if they have one.
+    pub(super) fn rate(&self) -> Option<u32> {
+        self.rate
+    }
+
     pub(super) fn open(&self) {
         self.closed.store(OPEN, Ordering::Relaxed);
     }

@@ -72,7 +72,7 @@ impl Actor for Queue {
         let breaker = || Breaker::new(parts.breaker_failures, parts.times.breaker_rest);
         let mut state = State {
             links: Links::new(&parts.links, breaker),
-            queue: FairQueue::default(),
+            queue: FairQueue::new(parts.times.within, parts.lane.rate()),
             held: HeldJobs::default(),
             look_at: None,
             wake_at: None,
@@ -120,8 +120,9 @@ impl State {
 
     fn push(&mut self, owed: Owed) {
         let waiting = owed.waiting();
-        self.look_at.get_or_insert(waiting.leave_by);
-        self.queue.push(waiting.job.account, owed);
+        let (account, leave_by) = (waiting.job.account, waiting.leave_by);
+        self.look_at.get_or_insert(leave_by);
+        self.queue.push(account, leave_by, owed);
     }
 
     /// Brings everything as far as it can go now, and arms the wake for the rest.
@@ -141,26 +142,26 @@ impl State {
 
     /// Lets jobs leave, one account after the other, until no link takes another one.
     fn leave(&mut self) -> Option<Blocked> {
-        while let Some(head) = self.queue.peek() {
+        loop {
             let now = Instant::now();
+            let head = self.queue.peek(now)?;
             let waiting = head.waiting();
             let late = waiting.leave_by <= now || now + self.parts.times.attempt_needs > waiting.job.settle_by;
             if late {
-                if let Some(owed) = self.queue.pop() {
+                if let Some(owed) = self.queue.pop(now) {
                     self.too_late(owed);
                 }
                 continue;
             }
             match self.links.choose(now) {
                 Ok(link) => {
-                    if let Some(owed) = self.queue.pop() {
+                    if let Some(owed) = self.queue.pop(now) {
                         self.start(owed.leave(), link, now);
                     }
                 }
                 Err(blocked) => return Some(blocked),
             }
         }
-        None
     }
 
     /// Starts an attempt on a link that was chosen for it.
@@ -222,10 +223,10 @@ impl State {
         if self.look_at.is_some_and(|look_at| look_at > now) {
             return;
         }
-        for owed in self.queue.take_heads(|owed| owed.waiting().leave_by <= now) {
+        for owed in self.queue.take_late(now) {
             self.too_late(owed);
         }
-        let oldest = self.queue.heads().map(|owed| owed.waiting().leave_by).min();
+        let oldest = self.queue.heads().min();
         self.look_at = oldest.map(|leave_by| leave_by.clamp(now + EXPIRE_EVERY, now + LOOK_EVERY));
         let age =
             oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
@@ -282,7 +283,7 @@ impl State {
         };
         let out_of_time = drain.is_over(now);
         if out_of_time {
-            while let Some(owed) = self.queue.pop() {
+            while let Some(owed) = self.queue.pop(now) {
                 owed.end(Why::TooLate);
             }
             self.held.drain().for_each(|owed| owed.end(Why::TooLate));

@@ -75,9 +75,9 @@ impl House {
 #[tokio::test(start_paused = true)]
 async fn the_list_is_stale_until_the_first_good_poll() {
     let house = House::new(&[1, 2]).await;
-    assert_eq!(house.ask(1), Err(KeysError::Stale));
+    assert_eq!((house.ask(1), house.keys.age()), (Err(KeysError::Stale), None));
     assert!(house.keys.reload().await);
-    assert_eq!(house.ask(1), Ok(0));
+    assert_eq!((house.ask(1), house.keys.age()), (Ok(0), Some(Duration::from_millis(1))));
     assert_eq!(house.ask(3), Err(KeysError::Unknown));
     let known = house.keys.authenticate(&hash(2)).expect("live");
     assert_eq!(known.key.account, AccountId::from_bytes([2; 16]));
@@ -118,7 +118,8 @@ async fn a_list_that_cannot_be_polled_is_not_believed_for_long() {
     tokio::time::sleep(Duration::from_millis(980)).await;
     assert_eq!(house.ask(1), Ok(0), "a second is tolerated");
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(house.ask(1), Err(KeysError::Stale));
+    assert_eq!((house.ask(1), house.keys.fresh()), (Err(KeysError::Stale), false));
+    assert!(house.keys.age() > Some(Duration::from_millis(1_000)));
     assert_eq!(house.ask(9), Err(KeysError::Stale), "nobody learns which keys exist");
     house.with(|rows| rows.away = false);
     tokio::time::sleep(Duration::from_millis(260)).await;

@@ -25,7 +25,7 @@ use crate::telemetry::names;
 /// How often the settle clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Ends that may wait in one shard while the database is away before its links are told to keep their receipts.
-const RECEIPTS_WAITING_MAX: usize = 32_768;
+pub(super) const RECEIPTS_WAITING_MAX: usize = 32_768;
 
 pub(super) enum Message<J> {
     Watch(InFlight<J>),
@@ -124,6 +124,11 @@ impl<J> State<J> {
 
     fn receipt(&mut self, receipt: Receipt, reply: oneshot::Sender<()>) {
         let delivery = receipt.delivery;
+        // Looked at before the receipt is judged, which takes the fallback: dropping the reply tells the link to keep the
+        // receipt, and it is judged when it comes again. What the settle clock knows stays known.
+        if self.group.waiting() >= RECEIPTS_WAITING_MAX {
+            return;
+        }
         let end = match receipt.state {
             ReceiptState::InProgress => {
                 self.count(delivery, "in_progress");
@@ -142,13 +147,10 @@ impl<J> State<J> {
                 }
             },
         };
-        // Dropping the reply tells the link to keep the receipt. What the settle clock knows stays known.
-        if self.group.waiting() < RECEIPTS_WAITING_MAX {
-            self.end(
-                Settlement { delivery, end, channel: Some(receipt.channel), window: WindowAfter::Keep },
-                Reply::Link(reply),
-            );
-        }
+        self.end(
+            Settlement { delivery, end, channel: Some(receipt.channel), window: WindowAfter::Keep },
+            Reply::Link(reply),
+        );
     }
 
     /// How a failed receipt ends its delivery; `None` if it does not.

@@ -214,6 +214,33 @@ async fn ends_wait_for_a_database_that_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_receipt_that_finds_the_queue_full_is_judged_when_it_comes_again() {
+    let mut house = House::new().await;
+    let failed = ReceiptState::Failed(FailureClass::Unreachable);
+    // Dispatch has no room for a second fallback: a receipt that were judged now would lose its own.
+    let delivery = house.watch(1, Channel::Voice, Some('a'));
+    house.watch(2, Channel::Voice, Some('b'));
+    assert_eq!(house.put(2, Channel::Voice, failed).await, Ok(()));
+    house.script.with(|rows| rows.faults.extend((0..8).map(|_| Fault::Away)));
+    for number in 0..=shard::RECEIPTS_WAITING_MAX + 16 {
+        let bytes = u128::try_from(number + 1_000).expect("small").to_be_bytes();
+        house.tracking.settle_later(Settlement { delivery: DeliveryId::from_bytes(bytes), ..refused(0) });
+    }
+    assert_eq!(house.put(1, Channel::Voice, failed).await, Err(NotDurable), "the link keeps it");
+    assert_eq!(house.put(1, Channel::Voice, ReceiptState::Delivered).await, Err(NotDurable));
+    assert_eq!(house.fallbacks.recv().await.as_deref(), Some(&'b'));
+    house.script.with(|rows| rows.faults.clear());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(house.script.ended(delivery), None);
+    assert_eq!(house.put(1, Channel::Voice, failed).await, Ok(()));
+    assert_eq!(
+        house.fallbacks.try_recv().ok().as_deref(),
+        Some(&'a'),
+        "the delivery stayed watched, with its fallback"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_commit_is_repeated_and_reported_once() {
     let house = House::new().await;
     house.script.with(|rows| rows.faults.push_back(Fault::LostAfterCommit));

@@ -2,6 +2,7 @@
 //!
 //! It forwards bytes both ways while it is whole, and can lose a COMMIT or the answer to one. Dropping it cuts everything.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ pub enum Wire {
     Frozen,
 }
 
-/// What is to be lost of the next COMMIT; its connection is lost with it.
+/// What is to be lost of a COMMIT; its connection is lost with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Loss {
     /// It never reaches the server.
@@ -42,7 +43,7 @@ const COMMIT: &[u8] = b"COMMIT\0";
 pub struct ChaosProxy {
     address: SocketAddr,
     wire: watch::Sender<Wire>,
-    next_loss: Arc<Mutex<Option<Loss>>>,
+    losses: Losses,
     _tasks: JoinSet<()>,
 }
 
@@ -51,10 +52,10 @@ impl ChaosProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let wire = watch::Sender::new(Wire::Whole);
-        let next_loss = Arc::default();
+        let losses = Losses::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, to, wire.clone(), Arc::clone(&next_loss)));
-        Ok(Self { address, wire, next_loss, _tasks: tasks })
+        tasks.spawn(accept(listener, to, wire.clone(), Arc::clone(&losses)));
+        Ok(Self { address, wire, losses, _tasks: tasks })
     }
 
     /// Stands before the Postgres server of `url`; returns the proxy and the address through it.
@@ -70,27 +71,28 @@ impl ChaosProxy {
         self.wire.send_replace(wire);
     }
 
-    /// Has the next COMMIT, of whatever connection, meet with `loss`.
-    pub fn lose(&self, loss: Loss) {
-        *self.next_loss.lock().unwrap_or_else(PoisonError::into_inner) = Some(loss);
+    /// Has the next COMMITs, of whatever connections, meet with `losses`, one each.
+    pub fn lose(&self, losses: &[Loss]) {
+        *self.losses.lock().unwrap_or_else(PoisonError::into_inner) = losses.iter().copied().collect();
     }
 }
 
-type NextLoss = Arc<Mutex<Option<Loss>>>;
+/// What the next COMMITs meet with, in turn.
+type Losses = Arc<Mutex<VecDeque<Loss>>>;
 
-async fn accept(listener: TcpListener, to: SocketAddr, wire: watch::Sender<Wire>, next_loss: NextLoss) {
+async fn accept(listener: TcpListener, to: SocketAddr, wire: watch::Sender<Wire>, losses: Losses) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((near, _)) = listener.accept().await else { return };
         if *wire.borrow() != Wire::Cut {
-            connections.spawn(connection(near, to, wire.clone(), Arc::clone(&next_loss)));
+            connections.spawn(connection(near, to, wire.clone(), Arc::clone(&losses)));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Lives until either side closes or the wire is cut.
-async fn connection(near: TcpStream, to: SocketAddr, wire: watch::Sender<Wire>, next_loss: NextLoss) {
+async fn connection(near: TcpStream, to: SocketAddr, wire: watch::Sender<Wire>, losses: Losses) {
     let Ok(far) = TcpStream::connect(to).await else { return };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
@@ -101,7 +103,7 @@ async fn connection(near: TcpStream, to: SocketAddr, wire: watch::Sender<Wire>, 
         if !bytes.ends_with(COMMIT) {
             return true;
         }
-        let loss = next_loss.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let loss = losses.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         losing.store(loss.is_some(), Ordering::Relaxed);
         then_cut.store(loss == Some(Loss::AnswerAndWire), Ordering::Relaxed);
         loss != Some(Loss::Commit)
