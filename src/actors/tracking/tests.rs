@@ -1,92 +1,16 @@
 //! Tracking alone, with a scripted database and paused time.
 
-use std::collections::{HashMap, VecDeque};
+mod script;
+
 use std::sync::Mutex;
 
-use super::ledger::Batch;
+use self::script::{Fault, Script};
 use super::*;
 use crate::actors::supervise::Tree;
 use crate::carrier::upstream::{ReceiptState, UpstreamId};
 use crate::domain::delivery::{CarrierStatus, End, WindowAfter};
 use crate::domain::ids::AccountId;
 use crate::records::idempotency::FirstAnswer;
-use crate::records::settlement::Settlements;
-use crate::store::{CommitError, StoreError};
-
-/// What the next transactions do instead of committing.
-enum Fault {
-    Away,
-    LostAfterCommit,
-    LostBeforeCommit,
-    Panic,
-}
-
-/// A database in memory: deliveries that are not named are still `sent`.
-#[derive(Default)]
-struct Rows {
-    ended: HashMap<DeliveryId, End>,
-    answers: Vec<AnswerRecord>,
-    faults: VecDeque<Fault>,
-    poison: Option<DeliveryId>,
-    transactions: usize,
-}
-
-#[derive(Clone, Default)]
-struct Script(Arc<Mutex<Rows>>);
-
-impl Script {
-    fn with<T>(&self, look: impl FnOnce(&mut Rows) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn ended(&self, delivery: DeliveryId) -> Option<End> {
-        self.with(|rows| rows.ended.get(&delivery).cloned())
-    }
-}
-
-fn apply(rows: &mut Rows, batch: &Batch) -> Settlements {
-    rows.answers.extend(batch.answers.iter().cloned());
-    let mut end = |settlement: &Settlement| {
-        if rows.ended.contains_key(&settlement.delivery) {
-            return Settled::Unchanged;
-        }
-        rows.ended.insert(settlement.delivery, settlement.end.clone());
-        Settled::Ended
-    };
-    let settled: Vec<Settled> = batch.settlements.iter().map(&mut end).collect();
-    let told = if settled.contains(&Settled::Ended) { vec![ENDPOINT] } else { Vec::new() };
-    Settlements { settled, told }
-}
-
-/// Whom every end is told.
-const ENDPOINT: EndpointId = EndpointId::from_bytes([7; 16]);
-
-impl Ledger for Script {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
-        let unchanged = Settlements { settled: vec![Settled::Ended; batch.settlements.len()], told: vec![ENDPOINT] };
-        let outcome = self.with(|rows| {
-            rows.transactions += 1;
-            match rows.faults.pop_front() {
-                Some(Fault::Away) => return Err(StoreError::Unavailable("scripted".into()).into()),
-                Some(Fault::LostAfterCommit) => return Err(CommitError::Unknown { outcome: apply(rows, &batch) }),
-                Some(Fault::LostBeforeCommit) => return Err(CommitError::Unknown { outcome: unchanged }),
-                Some(Fault::Panic) => return Ok(None),
-                None => {}
-            }
-            if batch.settlements.iter().any(|settlement| Some(settlement.delivery) == rows.poison) {
-                return Err(StoreError::Internal("scripted".into()).into());
-            }
-            Ok(Some(apply(rows, &batch)))
-        });
-        Box::pin(async move { outcome.map(|settled| settled.expect("a scripted panic")) })
-    }
-
-    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
-        let ours = |settlement: &Settlement| self.ended(settlement.delivery).as_ref() == Some(&settlement.end);
-        let held = batch.settlements.iter().map(ours).collect();
-        Box::pin(async move { Ok(held) })
-    }
-}
 
 struct House {
     woken: Arc<Mutex<Vec<EndpointId>>>,

@@ -1,0 +1,88 @@
+//! A database in memory, and what it is told to do wrong.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+
+use crate::actors::tracking::ledger::{Batch, Ledger};
+use crate::domain::delivery::End;
+use crate::domain::ids::{DeliveryId, EndpointId};
+use crate::records::idempotency::AnswerRecord;
+use crate::records::settlement::{Settled, Settlement, Settlements};
+use crate::store::{CommitError, StoreError};
+
+/// What the next transactions do instead of committing.
+pub(super) enum Fault {
+    Away,
+    LostAfterCommit,
+    LostBeforeCommit,
+    Panic,
+}
+
+/// A database in memory: deliveries that are not named are still `sent`.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) ended: HashMap<DeliveryId, End>,
+    pub(super) answers: Vec<AnswerRecord>,
+    pub(super) faults: VecDeque<Fault>,
+    pub(super) poison: Option<DeliveryId>,
+    pub(super) transactions: usize,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Script(Arc<Mutex<Rows>>);
+
+impl Script {
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Rows) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn ended(&self, delivery: DeliveryId) -> Option<End> {
+        self.with(|rows| rows.ended.get(&delivery).cloned())
+    }
+}
+
+fn apply(rows: &mut Rows, batch: &Batch) -> Settlements {
+    rows.answers.extend(batch.answers.iter().cloned());
+    let mut end = |settlement: &Settlement| {
+        if rows.ended.contains_key(&settlement.delivery) {
+            return Settled::Unchanged;
+        }
+        rows.ended.insert(settlement.delivery, settlement.end.clone());
+        Settled::Ended
+    };
+    let settled: Vec<Settled> = batch.settlements.iter().map(&mut end).collect();
+    let told = if settled.contains(&Settled::Ended) { vec![ENDPOINT] } else { Vec::new() };
+    Settlements { settled, told }
+}
+
+/// Whom every end is told.
+pub(super) const ENDPOINT: EndpointId = EndpointId::from_bytes([7; 16]);
+
+impl Ledger for Script {
+    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
+        let unchanged = Settlements { settled: vec![Settled::Ended; batch.settlements.len()], told: vec![ENDPOINT] };
+        let outcome = self.with(|rows| {
+            rows.transactions += 1;
+            match rows.faults.pop_front() {
+                Some(Fault::Away) => return Err(StoreError::Unavailable("scripted".into()).into()),
+                Some(Fault::LostAfterCommit) => return Err(CommitError::Unknown { outcome: apply(rows, &batch) }),
+                Some(Fault::LostBeforeCommit) => return Err(CommitError::Unknown { outcome: unchanged }),
+                Some(Fault::Panic) => return Ok(None),
+                None => {}
+            }
+            if batch.settlements.iter().any(|settlement| Some(settlement.delivery) == rows.poison) {
+                return Err(StoreError::Internal("scripted".into()).into());
+            }
+            Ok(Some(apply(rows, &batch)))
+        });
+        Box::pin(async move { outcome.map(|settled| settled.expect("a scripted panic")) })
+    }
+
+    fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
+        let ours = |settlement: &Settlement| self.ended(settlement.delivery).as_ref() == Some(&settlement.end);
+        let held = batch.settlements.iter().map(ours).collect();
+        Box::pin(async move { Ok(held) })
+    }
+}
