@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod money;
 pub mod phone;
 pub mod posting;
+pub mod reference;
 pub mod sealing;
 pub mod signature;
 pub mod time;

@@ -25,7 +25,7 @@ use self::shard::{Message, Shard};
 use self::watching::Needs;
 use crate::actors::group_commit::conflict_key;
 use crate::actors::supervise::{Budget, Child, Slot, Tasks};
-use crate::carrier::upstream::{FailureClass, NotDurable, Receipt, ReceiptSink};
+use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, ReceiptSink, Subject};
 use crate::config::{DispatchConfig, TrackingConfig, millis};
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::FailureCode;
@@ -173,8 +173,11 @@ impl<J: Send + 'static> Tracking<J> {
 
 impl<J: Send + 'static> ReceiptSink for Tracking<J> {
     fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
+        let Subject::Attempt { delivery, channel } = receipt.subject else {
+            return Box::pin(std::future::ready(Err(NotDurable)));
+        };
         let (reply, durable) = oneshot::channel();
-        let sent = self.shard(receipt.delivery).cast(Message::Receipt { receipt, reply });
+        let sent = self.shard(delivery).cast(Message::Receipt { delivery, channel, receipt, reply });
         Box::pin(async move {
             if sent.is_err() {
                 return Err(NotDurable);
@@ -185,6 +188,10 @@ impl<J: Send + 'static> ReceiptSink for Tracking<J> {
             }
         })
     }
+
+    fn name(&self, _naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+        Box::pin(std::future::ready(Err(NotDurable)))
+    }
 }
 
 /// What a customer is told of a carrier's reason.
@@ -193,7 +200,10 @@ pub const fn failure_code(class: FailureClass) -> FailureCode {
     match class {
         FailureClass::Unreachable => FailureCode::Unreachable,
         FailureClass::InvalidNumber => FailureCode::InvalidNumber,
-        FailureClass::Rejected | FailureClass::Congestion | FailureClass::Misconfigured => FailureCode::Rejected,
+        FailureClass::Rejected
+        | FailureClass::Congestion
+        | FailureClass::Misconfigured
+        | FailureClass::WrongNetwork => FailureCode::Rejected,
         FailureClass::Expired => FailureCode::Expired,
     }
 }

@@ -22,11 +22,12 @@ use tokio_util::task::TaskTracker;
 
 pub use script::{Delay, Script};
 
-use super::upstream::{Attempt, Capabilities, Health, Outcome, ReceiptSink, Upstream, UpstreamId};
+use super::upstream::{Attempt, Capabilities, Health, Outcome, ReceiptSink, ReceiptTrust, Upstream};
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::ids::DeliveryId;
 use crate::domain::phone::Phone;
+use crate::domain::reference::UpstreamId;
 use pump::Pump;
 use script::{Ack, plan};
 use second::Second;
@@ -111,7 +112,12 @@ impl Simulator {
         let tasks = TaskTracker::new();
         tasks.spawn(pump.clone().run(sink));
         let inner = Inner {
-            capabilities: Capabilities { in_flight_max, rate_per_second: limit.map(std::num::NonZeroU32::get) },
+            capabilities: Capabilities {
+                in_flight_max,
+                rate_per_second: limit.map(std::num::NonZeroU32::get),
+                per_phone_gap: None,
+                receipts: ReceiptTrust::Handset,
+            },
             limit: Second::new(limit),
             in_flight: AtomicUsize::new(0),
             id,
@@ -138,7 +144,7 @@ impl Simulator {
 impl Inner {
     /// Why the link itself does not take an attempt now.
     fn not_sent(&self) -> Option<&'static str> {
-        if *self.controls.link.borrow() == Health::Down {
+        if *self.controls.link.borrow() != Health::Up {
             return Some("link down");
         }
         if self.in_flight.load(Ordering::Relaxed) >= self.capabilities.in_flight_max {

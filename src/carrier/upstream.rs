@@ -5,22 +5,18 @@
 //! means redelivery, never loss. The trait is free of actors, so that the simulator is one more implementation.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::carrier::{Carrier, Channel, NetworkCode};
 use crate::domain::code::OtpCode;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::ids::DeliveryId;
 use crate::domain::phone::Phone;
-
-/// The name of an upstream in logs and metrics; cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct UpstreamId(pub Arc<str>);
+use crate::domain::reference::{Reference, UpstreamId};
 
 /// What an upstream can do; fixed while it lives.
 #[derive(Clone, Debug)]
@@ -29,6 +25,24 @@ pub struct Capabilities {
     pub in_flight_max: usize,
     /// The carrier's limit in dispatches per second, if it has one.
     pub rate_per_second: Option<u32>,
+    /// How long the upstream refuses a phone after it took a dispatch to it, if it does.
+    pub per_phone_gap: Option<Duration>,
+    /// What its receipts are worth.
+    pub receipts: ReceiptTrust,
+}
+
+/// What a receipt that says "delivered" has seen, and what becomes of a delivery where none will come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReceiptTrust {
+    /// The handset has it.
+    #[default]
+    Handset,
+    /// The network took it; the handset may be off.
+    Network,
+    /// No receipts are sent. What was accepted fails at its settle time and is refunded.
+    Refunded,
+    /// No receipts are sent. What was accepted counts as delivered at once: the operator's choice, written down.
+    Charged,
 }
 
 /// Whether an upstream can take work now.
@@ -36,6 +50,8 @@ pub struct Capabilities {
 pub enum Health {
     Up,
     Down,
+    /// The other side refuses us as we are configured: somebody must mend it.
+    Misconfigured,
 }
 
 /// One attempt, handed to a link exactly once. A delivery has at most one attempt per channel, so the pair of
@@ -47,8 +63,18 @@ pub struct Attempt {
     pub carrier: Carrier,
     pub channel: Channel,
     pub code: OtpCode,
+    /// It may reach the wire until then; a link that holds it longer answers [`Outcome::NotSent`].
+    pub leave_by: Instant,
     /// When the code is of no more use to the caller: a link that can pass a validity period derives it from this.
     pub settle_by: Instant,
+}
+
+impl Attempt {
+    /// What this attempt is called where an upstream wants a key of ours: the same for the same attempt, always.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.delivery, self.channel.as_str())
+    }
 }
 
 /// Why a carrier said no, or why a delivery failed later; what is bounded here becomes a metric label.
@@ -60,6 +86,8 @@ pub enum FailureClass {
     Congestion,
     Misconfigured,
     Expired,
+    /// The phone is another carrier's: it was ported.
+    WrongNetwork,
 }
 
 /// What became of one attempt.
@@ -81,10 +109,33 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Receipt {
     pub upstream: UpstreamId,
-    pub delivery: DeliveryId,
-    pub channel: Channel,
+    pub subject: Subject,
     pub state: ReceiptState,
     pub status: CarrierStatus,
+    /// The network that the handset is on, if the carrier tells.
+    pub network: Option<NetworkCode>,
+}
+
+/// Which attempt a receipt is of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// The carrier echoes what we called it.
+    Attempt { delivery: DeliveryId, channel: Channel },
+    /// The carrier's own name for it, in every form that it may have been told in ([`Naming`]): one that matches is enough.
+    /// With a phone, only an attempt to that phone matches.
+    Reference { references: Vec<Reference>, phone: Option<Phone> },
+}
+
+/// What a carrier calls an attempt that it accepted. A link that gets receipts by reference has this made durable before
+/// it reports [`Outcome::Accepted`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Naming {
+    pub upstream: UpstreamId,
+    pub delivery: DeliveryId,
+    pub channel: Channel,
+    pub phone: Phone,
+    /// Every form in which a receipt may bear the name; not empty.
+    pub references: Vec<Reference>,
 }
 
 /// The states of a receipt; `InProgress` never ends a delivery.
@@ -95,14 +146,19 @@ pub enum ReceiptState {
     Failed(FailureClass),
 }
 
-/// The receipt could not be made durable now; the link keeps it and reports it again later.
+/// It could not be made durable now; the link keeps it and reports it again later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the receipt is not durable yet")]
+#[error("not durable yet")]
 pub struct NotDurable;
 
-/// Where links put receipts. Resolves when the receipt is durable (or is known to change nothing).
+/// Where links put what carriers tell them.
 pub trait ReceiptSink: Send + Sync + fmt::Debug + 'static {
+    /// Resolves when the receipt is durable (or is known to change nothing). One whose reference nobody knows yet is parked,
+    /// durably, until its naming comes or a minute has passed.
     fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>>;
+
+    /// Resolves when a receipt that bears one of the references will find its attempt, on any node and after any crash.
+    fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>>;
 }
 
 /// A way to a carrier.

@@ -35,6 +35,20 @@ impl fmt::Debug for Carrier {
     }
 }
 
+/// A mobile network as operators name it: MCC and MNC, e.g. `45204`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub struct NetworkCode(u32);
+
+impl NetworkCode {
+    /// Five or six digits, with or without a separator after the first three; `None` otherwise.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: String = text.chars().filter(|c| !matches!(c, '-' | ' ')).collect();
+        let sane = (5..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if sane { digits.parse().ok().map(Self) } else { None }
+    }
+}
+
 /// How a code reaches a handset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Channel {

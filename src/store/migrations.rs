@@ -27,6 +27,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0002_webhooks.sql"),
         postgres: include_str!("migrations/postgres/0002_webhooks.sql"),
     },
+    Migration {
+        version: 3,
+        name: "carriers",
+        sqlite: include_str!("migrations/sqlite/0003_carriers.sql"),
+        postgres: include_str!("migrations/postgres/0003_carriers.sql"),
+    },
 ];
 
 const LEDGER_OF_STEPS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT \

@@ -13,17 +13,21 @@ const IN_CODE: &[Privilege] = &[
     Privilege {
         what: "the HTTP server and its status codes",
         tokens: &["hyper::server", "hyper::service", "StatusCode"],
-        parts: &["http"],
+        parts: &["http", "rehearsal"],
     },
-    Privilege { what: "HTTP", tokens: &["hyper::", "hyper_util::", "http_body_util::"], parts: &["http", "webhook"] },
-    Privilege { what: "the HTTP client", tokens: &["hyper::client"], parts: &["webhook"] },
+    Privilege {
+        what: "HTTP",
+        tokens: &["hyper::", "hyper_util::", "http_body_util::"],
+        parts: &["http", "webhook", "carrier", "rehearsal"],
+    },
+    Privilege { what: "the HTTP client", tokens: &["hyper::client"], parts: &["webhook", "carrier"] },
     Privilege {
         what: "TLS and the DNS",
         tokens: &["rustls::", "tokio_rustls::", "webpki_roots::", "hickory_resolver::"],
-        parts: &["webhook"],
+        parts: &["webhook", "carrier"],
     },
     // The command line prints JSON (`--json`); it serves none.
-    Privilege { what: "JSON", tokens: &["serde_json::"], parts: &["http", "cli"] },
+    Privilege { what: "JSON", tokens: &["serde_json::"], parts: &["http", "cli", "carrier", "rehearsal"] },
     Privilege { what: "serde", tokens: &["serde::"], parts: &["config", "http", "cli"] },
     Privilege {
         what: "the database drivers",
@@ -35,6 +39,7 @@ const IN_CODE: &[Privilege] = &[
         tokens: &["SystemTime::now", "Zoned::now", "UtcDateTime::now"],
         parts: &["clock"],
     },
+    Privilege { what: "SMPP", tokens: &["rusmpp::"], parts: &["carrier", "rehearsal"] },
     Privilege { what: "actors", tokens: &["ractor::"], parts: &["actors", "app"] },
 ];
 

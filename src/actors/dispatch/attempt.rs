@@ -130,6 +130,7 @@ pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, now: Instant) -> At
         carrier: parts.carrier.clone(),
         channel,
         code: job.code.clone(),
+        leave_by: waiting.leave_by,
         settle_by: job.settle_by,
     }
 }

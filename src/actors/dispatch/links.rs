@@ -109,6 +109,6 @@ impl Links {
 
 impl Seen {
     fn permit(&self, now: Instant) -> Permit {
-        if self.health == Health::Down || self.link.window_is_full() { Permit::Wait } else { self.breaker.permit(now) }
+        if self.health != Health::Up || self.link.window_is_full() { Permit::Wait } else { self.breaker.permit(now) }
     }
 }

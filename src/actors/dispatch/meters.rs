@@ -5,8 +5,9 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::time::Instant;
 
-use crate::carrier::upstream::{Outcome, UpstreamId};
+use crate::carrier::upstream::Outcome;
 use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::reference::UpstreamId;
 use crate::telemetry::names;
 
 const OUTCOMES: [&str; 5] = ["accepted", "not_sent", "refused", "per_phone", "ambiguous"];

@@ -15,13 +15,14 @@ use tokio::time::Instant;
 use super::*;
 use crate::actors::supervise::Tree;
 use crate::actors::tracking::{InFlight, SettleFailed};
-use crate::carrier::upstream::{Attempt, Capabilities, FailureClass, Outcome, UpstreamId};
+use crate::carrier::upstream::{Attempt, Capabilities, FailureClass, Outcome, ReceiptTrust};
 use crate::domain::carrier::{Channel, Route};
 use crate::domain::code::OtpCode;
 use crate::domain::delivery::{CarrierStatus, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::domain::money::MicroUsd;
 use crate::domain::phone::Phone;
+use crate::domain::reference::UpstreamId;
 use crate::domain::sealing::PhoneKey;
 use crate::records::settlement::{Settled, Settlement};
 
@@ -154,7 +155,12 @@ impl House {
         let carrier = Carrier::new("viettel").expect("sane");
         let link = Arc::new(FakeLink {
             id: UpstreamId("fake".into()),
-            capabilities: Capabilities { in_flight_max, rate_per_second },
+            capabilities: Capabilities {
+                in_flight_max,
+                rate_per_second,
+                per_phone_gap: None,
+                receipts: ReceiptTrust::Handset,
+            },
             health: watch::Sender::new(Health::Up),
             script: StdMutex::new(Box::new(|_| async { Outcome::Accepted }.boxed())),
             seen: StdMutex::default(),

@@ -15,7 +15,7 @@ use super::{InFlight, Parts, failure_code};
 use crate::actors::group_commit::GroupCommit;
 use crate::actors::supervise::Tasks;
 use crate::carrier::upstream::{FailureClass, Receipt, ReceiptState};
-use crate::domain::carrier::Carrier;
+use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::records::idempotency::AnswerRecord;
@@ -34,6 +34,8 @@ pub(super) enum Message<J> {
         reply: Option<oneshot::Sender<Settled>>,
     },
     Receipt {
+        delivery: DeliveryId,
+        channel: Channel,
         receipt: Receipt,
         reply: oneshot::Sender<()>,
     },
@@ -98,7 +100,9 @@ impl<J: Send + 'static> Actor for Shard<J> {
         match message {
             Message::Watch(delivery) => state.watching.watch(delivery),
             Message::Settle { settlement, reply } => state.end(settlement, reply.map_or(Reply::Nobody, Reply::Caller)),
-            Message::Receipt { receipt, reply } => state.receipt(receipt, reply),
+            Message::Receipt { delivery, channel, receipt, reply } => {
+                state.receipt((delivery, channel), receipt, reply);
+            }
             Message::Answered(answer) => state.group.push(Work::Answer(answer)),
             Message::Returned(settler) => state.group.returned(settler),
             Message::Tick => state.tick(),
@@ -122,8 +126,8 @@ impl<J> State<J> {
         self.group.push(Work::End(Ending { settlement, life, reply }));
     }
 
-    fn receipt(&mut self, receipt: Receipt, reply: oneshot::Sender<()>) {
-        let delivery = receipt.delivery;
+    fn receipt(&mut self, of: (DeliveryId, Channel), receipt: Receipt, reply: oneshot::Sender<()>) {
+        let (delivery, channel) = of;
         // Looked at before the receipt is judged, which takes the fallback: dropping the reply tells the link to keep the
         // receipt, and it is judged when it comes again. What the settle clock knows stays known.
         if self.group.waiting() >= RECEIPTS_WAITING_MAX {
@@ -139,7 +143,7 @@ impl<J> State<J> {
                 self.count(delivery, "delivered");
                 End::Delivered { carrier_status: receipt.status }
             }
-            ReceiptState::Failed(class) => match self.failed(&receipt, class) {
+            ReceiptState::Failed(class) => match self.failed(of, &receipt, class) {
                 Some(end) => end,
                 None => {
                     let _gone = reply.send(());
@@ -147,16 +151,13 @@ impl<J> State<J> {
                 }
             },
         };
-        self.end(
-            Settlement { delivery, end, channel: Some(receipt.channel), window: WindowAfter::Keep },
-            Reply::Link(reply),
-        );
+        self.end(Settlement { delivery, end, channel: Some(channel), window: WindowAfter::Keep }, Reply::Link(reply));
     }
 
     /// How a failed receipt ends its delivery; `None` if it does not.
-    fn failed(&mut self, receipt: &Receipt, class: FailureClass) -> Option<End> {
-        let delivery = receipt.delivery;
-        let verdict = self.watching.failed(delivery, receipt.channel, self.needs, Instant::now());
+    fn failed(&mut self, of: (DeliveryId, Channel), receipt: &Receipt, class: FailureClass) -> Option<End> {
+        let (delivery, channel) = of;
+        let verdict = self.watching.failed(delivery, channel, self.needs, Instant::now());
         match verdict {
             Failed::Stale => {
                 self.count(delivery, "stale");

@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use self::script::{Fault, Script};
 use super::*;
 use crate::actors::supervise::Tree;
-use crate::carrier::upstream::{ReceiptState, UpstreamId};
+use crate::carrier::upstream::{ReceiptState, Subject};
 use crate::domain::delivery::{CarrierStatus, End, WindowAfter};
 use crate::domain::ids::AccountId;
+use crate::domain::reference::UpstreamId;
 use crate::records::idempotency::FirstAnswer;
 
 struct House {
@@ -58,7 +59,8 @@ impl House {
     async fn put(&self, number: u8, channel: Channel, state: ReceiptState) -> Result<(), NotDurable> {
         let upstream = UpstreamId("probe".into());
         let status = CarrierStatus::clean("word");
-        self.tracking.sink().put(Receipt { upstream, delivery: id(number), channel, state, status }).await
+        let subject = Subject::Attempt { delivery: id(number), channel };
+        self.tracking.sink().put(Receipt { upstream, subject, state, status, network: None }).await
     }
 }
 

@@ -15,10 +15,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::carrier::upstream::{NotDurable, Receipt, ReceiptSink, ReceiptState, UpstreamId};
+use crate::carrier::upstream::{NotDurable, Receipt, ReceiptSink, ReceiptState, Subject};
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::ids::DeliveryId;
+use crate::domain::reference::UpstreamId;
 
 /// Receipts that may be on their way into the sink at once.
 const REPORTING_MAX: usize = 4_096;
@@ -126,10 +127,10 @@ impl Pump {
     fn report(&self, sink: &dyn ReceiptSink, due: Due) -> Reporting {
         let put = sink.put(Receipt {
             upstream: self.shared.id.clone(),
-            delivery: due.delivery,
-            channel: due.channel,
+            subject: Subject::Attempt { delivery: due.delivery, channel: due.channel },
             state: due.state,
             status: CarrierStatus::clean(due.status),
+            network: None,
         });
         put.map(move |put| (due, put)).boxed()
     }

@@ -243,7 +243,10 @@ fn failed(after: Duration, class: FailureClass) -> Option<Planned> {
         FailureClass::Unreachable => "absent subscriber",
         FailureClass::InvalidNumber => "unknown subscriber",
         FailureClass::Expired => "validity expired",
-        FailureClass::Rejected | FailureClass::Congestion | FailureClass::Misconfigured => "rejected",
+        FailureClass::Rejected
+        | FailureClass::Congestion
+        | FailureClass::Misconfigured
+        | FailureClass::WrongNetwork => "rejected",
     };
     Some(Planned { after, state: ReceiptState::Failed(class), status })
 }

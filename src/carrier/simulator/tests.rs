@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::*;
-use crate::carrier::upstream::{FailureClass, NotDurable, Receipt, ReceiptState};
+use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, ReceiptState};
 use crate::domain::carrier::Carrier;
 use crate::domain::code::OtpCode;
 
@@ -24,6 +24,10 @@ impl ReceiptSink for Mailbox {
         }
         future::ready(if refused { Err(NotDurable) } else { Ok(()) }).boxed()
     }
+
+    fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+        panic!("a simulated carrier echoes our ids: {naming:?}")
+    }
 }
 
 fn phone(text: &str) -> Phone {
@@ -37,6 +41,7 @@ fn attempt(phone: Phone, channel: Channel) -> Attempt {
         carrier: Carrier::new("viettel").expect("valid"),
         channel,
         code: OtpCode::parse("123456").expect("valid"),
+        leave_by: Instant::now() + Duration::from_secs(5),
         settle_by: Instant::now() + Duration::from_secs(65),
     }
 }
@@ -157,6 +162,10 @@ impl ReceiptSink for SlowSink {
             Ok(())
         }
         .boxed()
+    }
+
+    fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+        panic!("a simulated carrier echoes our ids: {naming:?}")
     }
 }
 
