@@ -62,7 +62,12 @@ impl Resolver {
     }
 
     fn admits(&self, address: IpAddr) -> bool {
-        egress::is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+        egress::is_public(address) || self.allows(address)
+    }
+
+    /// Whether the operator has named a network that holds `address`.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        self.allowed.iter().any(|network| network.contains(&address))
     }
 
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, String> {
