@@ -1,4 +1,4 @@
-//! Lines against receivers that mean no good, on loopback: `answers`, `kept` connections, `tls`, `dns`.
+//! Lines against receivers that mean no good, on loopback: `answers`, `leftovers`, `kept` connections, `tls`, `dns`.
 //!
 //! Receivers are raw sockets (`receiver`, `name_server`). The deadline of the lines is short; that a POST ended by it is seen
 //! in its fault, and a generous bound keeps a test that fails from hanging.
@@ -6,6 +6,7 @@
 mod answers;
 mod dns;
 mod kept;
+mod leftovers;
 mod name_server;
 mod receiver;
 mod tls;

@@ -1,5 +1,7 @@
 //! Answers that are late, endless, broken or evil, and those that are fine.
 
+use proptest::prelude::*;
+
 use super::receiver::Receiver;
 use super::*;
 use crate::domain::webhook::Fault;
@@ -106,6 +108,78 @@ async fn informational_answers_without_end_end_at_the_deadline() {
     .await;
     let exchange = sent(&config(), &receiver.url()).await;
     assert_eq!((exchange.outcome, exchange.status), (Err(Fault::Timeout), None));
+}
+
+/// What is neither head nor body is read to an end too, long before the deadline.
+#[tokio::test]
+async fn what_says_nothing_at_full_speed_is_cut() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (start, again) in [
+        ("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+        (chunked, "0"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1", " "),
+    ] {
+        let (told, mut written) = tokio::sync::mpsc::channel(1);
+        let receiver = Receiver::start(move |mut guest| {
+            let told = told.clone();
+            async move {
+                guest.request().await;
+                guest.say(start).await;
+                let piece = again.repeat(16 * 1024 / again.len());
+                let mut count = 0;
+                while guest.say(&piece).await {
+                    count += piece.len();
+                }
+                let _ = told.send(count).await;
+            }
+        })
+        .await;
+        let config = WebhooksConfig { timeout_ms: 10_000, ..config() };
+        let exchange = sent(&config, &receiver.url()).await;
+        assert_eq!(exchange.outcome, Err(Fault::Protocol), "{again:?}: {exchange:?}");
+        let written = within(written.recv()).await.expect("told");
+        assert!(written < 16 * 1024 * 1024, "{again:?}: only what sockets buffer was written: {written}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_the_smallest_chunks_is_read() {
+    let chunks = "1\r\na\r\n".repeat(16 * 1024);
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\nX: trailer\r\n\r\n");
+    let receiver = Receiver::answering(answer).await;
+    let mut line = line(&WebhooksConfig { timeout_ms: 10_000, ..config() }, &receiver.url());
+    let exchange = within(line.post(&post(&receiver.url()))).await;
+    assert_eq!((exchange.outcome, exchange.response.len()), (Ok(200), 4 * 1024), "{exchange:?}");
+    assert!(line.is_open(), "it was read to its end");
+}
+
+/// What is shown grows by becoming text: it is cut after that.
+#[tokio::test]
+async fn what_is_kept_of_an_answer_is_bounded_as_text_too() {
+    for (byte, text) in [(0xff_u8, "\u{fffd}"), (0x1b, "\u{1b}")] {
+        let answer = [b"HTTP/1.1 500 Oh\r\nContent-Length: 8192\r\n\r\n".to_vec(), vec![byte; 8_192]].concat();
+        let receiver = Receiver::answering(answer).await;
+        let exchange = sent(&config(), &receiver.url()).await;
+        let shown = String::from_utf8(exchange_text(&post(&receiver.url()), &exchange)).expect("text");
+        let (_, said) = shown.split_once("\n\nHTTP 500\n").expect("a status");
+        assert!(said.len() <= 4 * 1024 && said.len() > 4 * 1024 - 4, "{}", said.len());
+        assert_eq!(said, text.repeat(said.len() / text.len()));
+    }
+}
+
+proptest! {
+    /// What the registration has let in can be sent to: nothing of it breaks the request, or adds a line to it.
+    #[test]
+    fn every_url_that_is_read_makes_a_request(text in "(?i)https?://[a-z0-9.:_-]{1,20}[/?]?[!-~]{0,60}") {
+        if let Ok(url) = EndpointUrl::parse(&text) {
+            let delivery = DeliveryId::from_bytes([0x11; 16]);
+            let post = signed(&url, &keys(), EventType::Test, delivery, 7, BODY.to_vec(), SeedKey::Current);
+            prop_assert_eq!(post.head().lines().count(), 12);
+            prop_assert_eq!(post.request().uri().to_string(), url.target());
+            let shown = format!("{post:?}");
+            prop_assert!(!shown.contains("otp.delivered") && !shown.contains("http"), "{}", shown);
+        }
+    }
 }
 
 #[tokio::test]
