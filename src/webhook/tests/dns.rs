@@ -261,3 +261,25 @@ async fn names_that_are_never_answered_leave_others_resolved() {
     }
     assert!(round > 5, "{round}");
 }
+
+/// A house whose own addresses are public, and a network with a NAT64 prefix of its own.
+#[tokio::test]
+async fn what_the_operator_has_denied_is_reached_by_nobody() {
+    let receiver = Receiver::answering(OK).await;
+    let server = NameServer::start(|name, _| match name {
+        "ours.example" => addresses(&["93.184.215.14", "2a00:64::10.0.0.1"]),
+        _ => addresses(&["93.184.215.15"]),
+    })
+    .await;
+    let deny_networks = ["93.184.215.14/32", "2a00:64::/96", "127.0.0.1/32"].map(|text| text.parse().expect(text));
+    let config = WebhooksConfig { dns_servers: vec![server.address], deny_networks: deny_networks.into(), ..config() };
+    let refused = checked(&config, "https://ours.example/").await;
+    assert!(matches!(refused, Err(Refused::Private { .. })), "{refused:?}");
+    assert_eq!(checked(&config, "https://theirs.example/").await, Ok(()));
+    for text in ["https://93.184.215.14/", "https://[::ffff:93.184.215.14]/", "https://[2a00:64::a00:1]/"] {
+        assert!(matches!(checked(&config, text).await, Err(Refused::Address(_))), "{text}");
+        assert_eq!(sent(&config, text).await.outcome, Err(Fault::Blocked), "{text}");
+    }
+    assert_eq!(sent(&config, &receiver.url()).await.outcome, Err(Fault::Blocked), "denied is stronger than allowed");
+    assert!(receiver.seen.all().is_empty());
+}
