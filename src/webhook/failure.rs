@@ -82,3 +82,16 @@ fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate's names stand in its fault, and are whatever its endpoint wrote.
+    #[test]
+    fn a_detail_is_one_plain_line() {
+        let failure = Failure::new(Fault::Tls, "not valid for \"a\u{1b}[2J\r\n\u{9b}31m\u{202e}b\u{2028}é\"");
+        assert_eq!(failure.detail, "not valid for \"a [2J   31m b  \"");
+        assert_eq!(Failure::new(Fault::Tls, "a".repeat(1_000)).detail.len(), DETAIL_CHARS_MAX);
+    }
+}

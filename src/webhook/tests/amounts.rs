@@ -65,7 +65,7 @@ async fn what_says_nothing_at_full_speed_is_cut() {
         let exchange = sent(&config, &receiver.url()).await;
         assert_eq!(exchange.outcome, Err(Fault::Protocol), "{again:?}: {exchange:?}");
         let written = within(written.recv()).await.expect("told");
-        assert!(written < 16 * 1024 * 1024, "{again:?}: only what sockets buffer was written: {written}");
+        assert!(written < 32 * 1024 * 1024, "{again:?}: only what sockets buffer was written: {written}");
     }
 }
 
