@@ -122,3 +122,23 @@ async fn after_a_deadline_the_next_post_has_a_connection_of_its_own() {
     assert!(!line.is_open());
     assert_eq!(within(line.post(&post(&receiver.url()))).await.outcome, Ok(200));
 }
+
+/// A busy connection is never idle; where its name leads is asked again all the same.
+#[tokio::test]
+async fn a_busy_connection_is_replaced_after_a_minute() {
+    let receiver = Receiver::start(|mut guest| async move {
+        while guest.request().await {
+            guest.say(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", guest.number)).await;
+        }
+    })
+    .await;
+    let config = WebhooksConfig { keep_alive_ms: 40_000, ..config() };
+    let mut line = line(&config, &receiver.url());
+    for (number, connection) in ["0", "0", "0", "1"].into_iter().enumerate() {
+        let exchange = within(line.post(&post(&receiver.url()))).await;
+        assert_eq!(exchange.response, connection.as_bytes(), "POST {number}: {exchange:?}");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(25)).await;
+        tokio::time::resume();
+    }
+}
