@@ -7,8 +7,8 @@
 mod automatic;
 mod rotation;
 
-pub use automatic::record_form;
-pub(super) use automatic::{auto_disable, mark_failing, mark_working};
+pub use automatic::{GivenUp, record_form};
+pub(super) use automatic::{give_up, mark_failing, mark_working};
 pub use rotation::{finish_rotation, rotate};
 
 use crate::domain::endpoint_url::EndpointUrl;

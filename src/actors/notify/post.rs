@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{debug, error};
 
 use super::desk::Message;
-use super::policy::{Consequence, Ended, Standing, consequence};
+use super::policy::{Consequence, Ended, consequence};
 use super::slots::Ending;
 use crate::actors::supervise::Slot;
 use crate::clock::DatabaseClock;
@@ -158,22 +158,19 @@ impl Errand {
         let took = started.elapsed();
         self.meter(office, &exchange, took);
         let exchange_sealed = office.keyring.seal_exchange(self.claimed.attempt, &exchange_text(&post, &exchange));
-        let finished = self.finished(office, &exchange, exchange_sealed);
+        let finished = self.finished(&exchange, exchange_sealed);
         let way = if way.is_open() { Some(way) } else { None };
         Posted { birth, endpoint, ending: ending(&exchange, took), way, finished: Some(finished) }
     }
 
-    fn finished(&self, office: &Office, exchange: &Exchange, exchange_sealed: Vec<u8>) -> Finished {
-        let endpoint = &self.to.endpoint;
-        let standing = Standing { schedule: &endpoint.schedule, failing_since: endpoint.failing_since };
+    fn finished(&self, exchange: &Exchange, exchange_sealed: Vec<u8>) -> Finished {
         let ended = Ended {
             accepted: exchange.outcome.is_ok(),
             number: self.claimed.number,
             status: exchange.status,
             retry_after: exchange.retry_after,
-            at: office.clock.now(),
         };
-        let Consequence { retry, endpoint } = consequence(standing, ended, rand::random());
+        let Consequence { retry, endpoint } = consequence(&self.to.endpoint.schedule, ended, rand::random());
         let (outcome, fault) = match exchange.outcome {
             Ok(_) => (Outcome::Accepted, None),
             Err(fault) => (Outcome::Failed, Some(fault)),

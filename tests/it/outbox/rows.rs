@@ -12,7 +12,7 @@ use nexo_route::domain::webhook::{EventFilter, EventType, KeyForm, Outcome, Phas
 use nexo_route::records::acceptance::{Order, Verdict, accept};
 use nexo_route::records::attempts::{EndpointChange, Finished, finish};
 use nexo_route::records::audit::Actor;
-use nexo_route::records::endpoints::{self, Changed, NewEndpoint, Registered};
+use nexo_route::records::endpoints::{self, Changed, GivenUp, NewEndpoint, Registered};
 use nexo_route::records::keys;
 use nexo_route::records::outbox::{self, Claimed, ClaimedEndpoint, Demand};
 use nexo_route::records::settlement::{Settlement, Settlements, settle};
@@ -158,7 +158,7 @@ pub(super) fn over(claimed: &Claimed, endpoint: EndpointId, outcome: Outcome) ->
     }
 }
 
-pub(super) async fn finish_all(store: &Store, finished: Vec<Finished>) -> Vec<EndpointId> {
+pub(super) async fn finish_all(store: &Store, finished: Vec<Finished>) -> Vec<(EndpointId, GivenUp)> {
     let done = store.write(move |tx| {
         let finished = finished.clone();
         Box::pin(async move { finish(tx, &finished).await })

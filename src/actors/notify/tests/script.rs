@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::*;
-use crate::actors::notify::outbox::Look;
+use crate::actors::notify::outbox::{Look, Written};
 use crate::actors::notify::post::{Way, Ways};
 use crate::domain::endpoint_url::EndpointUrl;
 use crate::domain::ids::{AccountId, AttemptId, DeliveryId};
@@ -46,7 +46,6 @@ pub(super) const START: Timestamp = Timestamp::from_micros(1_779_703_200_000_000
 #[derive(Default)]
 pub(super) struct World {
     pub(super) schedules: HashMap<EndpointId, RetrySchedule>,
-    pub(super) failing_since: HashMap<EndpointId, Timestamp>,
     pub(super) queued: BTreeMap<EndpointId, u32>,
     pub(super) attempts: Vec<(AttemptId, EndpointId)>,
     pub(super) results: BTreeMap<AttemptId, Finished>,
@@ -112,7 +111,7 @@ impl World {
             created_at: START,
             active_since: Some(START),
             disabled_why: None,
-            failing_since: self.failing_since.get(&id).copied(),
+            failing_since: None,
         }
     }
 
@@ -146,7 +145,7 @@ impl World {
         }
     }
 
-    fn finish(&mut self, finished: &[Finished]) -> Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>> {
+    fn finish(&mut self, finished: &[Finished]) -> Written {
         let trouble = self.result_troubles.pop_front();
         if trouble.is_none() && finished.iter().any(|finished| Some(finished.endpoint) == self.unwritable) {
             return Err(StoreError::Internal("scripted".into()).into());
@@ -211,10 +210,7 @@ impl Outbox for Script {
 }
 
 impl Book for Script {
-    fn finish(
-        &mut self,
-        finished: Arc<Vec<Finished>>,
-    ) -> BoxFuture<'_, Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>>> {
+    fn finish(&mut self, finished: Arc<Vec<Finished>>) -> BoxFuture<'_, Written> {
         let outcome = self.with(|world| world.finish(&finished));
         Box::pin(async move { outcome })
     }
