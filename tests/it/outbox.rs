@@ -5,6 +5,7 @@ mod health;
 mod listing;
 mod replay;
 mod rows;
+mod unreadable;
 mod verified;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ both_engines! {
     async fn a_claim_takes_each_row_once(store: Store) { claimed_once(store).await }
     async fn rival_claims_share_what_is_due(store: Store) { rivals(store).await }
     async fn what_cannot_be_sent_is_discarded_and_listed(store: Store) { discarded(store).await }
+    async fn an_endpoint_that_cannot_be_read_fails_no_other(store: Store) { unreadable::alone(store).await }
     async fn a_result_counts_once_and_asks_for_one_retry(store: Store) { finished_twice(store).await }
     async fn an_endpoint_follows_what_becomes_of_its_attempts(store: Store) { health::follows(store).await }
     async fn an_endpoint_is_given_up_by_what_its_row_says_now(store: Store) { health::given_up(store).await }
@@ -87,7 +89,7 @@ async fn claimed_once(store: Store) {
     }
     let unknown = EndpointId::from_bytes([9; 16]);
     let claimed = claim(&store, &[(second, 10), (unknown, 10), (first, 2)]).await;
-    let shape: Vec<_> = claimed.iter().map(|c| (c.endpoint.id, c.attempts.len(), c.more)).collect();
+    let shape: Vec<_> = claimed.iter().map(|c| (c.id, c.attempts.len(), c.more)).collect();
     assert_eq!(shape, [(second, 3, false), (first, 2, true)]);
     let oldest_first: Vec<DeliveryId> = claimed[0].attempts.iter().map(|claimed| claimed.delivery).collect();
     assert_eq!(oldest_first, deliveries);

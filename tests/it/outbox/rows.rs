@@ -8,6 +8,7 @@ use nexo_route::domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId};
 use nexo_route::domain::money::MicroUsd;
 use nexo_route::domain::phone::Phone;
 use nexo_route::domain::sealing::{Keyring, SecretKey};
+use nexo_route::domain::signature::SigningKey;
 use nexo_route::domain::webhook::{EventFilter, EventType, KeyForm, Outcome, Phases, RetrySchedule};
 use nexo_route::records::acceptance::{Order, Verdict, accept};
 use nexo_route::records::attempts::{EndpointChange, Finished, finish};
@@ -45,14 +46,15 @@ pub(super) async fn account(store: &Store) -> AccountId {
 }
 
 pub(super) async fn new_endpoint(store: &Store, account: AccountId, events: EventFilter, retry: &str) -> NewEndpoint {
+    let id = EndpointId::new(store.ping().await.expect("answers"), rand::random());
     NewEndpoint {
-        id: EndpointId::new(store.ping().await.expect("answers"), rand::random()),
+        id,
         account,
         url: EndpointUrl::parse("https://hooks.example.com/otp?token=secret").expect("a URL"),
         events,
         key_form: KeyForm::Raw,
         schedule: RetrySchedule::parse(retry).expect("a schedule"),
-        key_sealed: vec![1, 2, 3],
+        key_sealed: keyring().seal_signing_key(id, rand::random(), &SigningKey::from_bytes([4; 32])),
     }
 }
 
