@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::*;
-use crate::actors::notify::outbox::Look;
+use crate::actors::notify::outbox::{Look, Written};
 use crate::actors::notify::post::{Way, Ways};
 use crate::domain::endpoint_url::EndpointUrl;
 use crate::domain::ids::{AccountId, AttemptId, DeliveryId};
@@ -15,7 +15,7 @@ use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Cause, EventFilter, EventType, Fault, KeyForm, Outcome, Phases, RetrySchedule};
 use crate::records::attempts::Finished;
-use crate::records::endpoints::Endpoint;
+use crate::records::endpoints::{Endpoint, Reach, Recipient};
 use crate::records::outbox::{Claimed, ClaimedEndpoint, Demand};
 use crate::store::{CommitError, StoreError};
 use crate::webhook::line::Exchange;
@@ -23,7 +23,13 @@ use crate::webhook::request::Post;
 
 /// What the next transactions do instead of committing.
 pub(super) enum Trouble {
+    /// None, this once.
+    Fine,
     Away,
+    /// The same, and it takes this long to be known.
+    AwayFor(Duration),
+    /// A row in it cannot be claimed.
+    Unclaimable,
     LostAfterCommit,
     LostBeforeCommit,
     Panic,
@@ -46,7 +52,6 @@ pub(super) const START: Timestamp = Timestamp::from_micros(1_779_703_200_000_000
 #[derive(Default)]
 pub(super) struct World {
     pub(super) schedules: HashMap<EndpointId, RetrySchedule>,
-    pub(super) failing_since: HashMap<EndpointId, Timestamp>,
     pub(super) queued: BTreeMap<EndpointId, u32>,
     pub(super) attempts: Vec<(AttemptId, EndpointId)>,
     pub(super) results: BTreeMap<AttemptId, Finished>,
@@ -57,6 +62,8 @@ pub(super) struct World {
     pub(super) claim_takes: Duration,
     /// Events of this endpoint cannot be claimed.
     pub(super) unclaimable: Option<EndpointId>,
+    /// This endpoint cannot be read.
+    pub(super) unreadable: Option<EndpointId>,
     /// Results of this endpoint cannot be written.
     pub(super) unwritable: Option<EndpointId>,
     pub(super) manners: HashMap<EndpointId, Manner>,
@@ -107,18 +114,20 @@ impl World {
             events: EventFilter::ALL,
             key_form: KeyForm::Raw,
             schedule: self.schedules.get(&id).cloned().unwrap_or_default(),
-            key_sealed: keyring().seal_signing_key(id, [3; 16], &SigningKey::from_bytes([4; 32])),
+            key_sealed: Vec::new(),
             old_key: None,
             created_at: START,
             active_since: Some(START),
             disabled_why: None,
-            failing_since: self.failing_since.get(&id).copied(),
+            failing_since: None,
         }
     }
 
     fn take(&mut self, demand: &Demand, keep: bool) -> ClaimedEndpoint {
+        let unreadable = self.unreadable == Some(demand.endpoint);
         let queued = self.queued.entry(demand.endpoint).or_default();
         let count = (*queued).min(u32::try_from(demand.limit).expect("small"));
+        let count = if unreadable { 0 } else { count };
         if !keep {
             *queued -= count;
         }
@@ -127,7 +136,10 @@ impl World {
         if !keep {
             self.attempts.extend(attempts.iter().map(|claimed| (claimed.attempt, demand.endpoint)));
         }
-        ClaimedEndpoint { endpoint: self.endpoint(demand.endpoint), attempts, discarded: Vec::new(), more }
+        let key = SigningKey::from_bytes([4; 32]);
+        let to = Recipient { endpoint: self.endpoint(demand.endpoint), key, old_key: None };
+        let reach = if unreadable { Reach::Unreadable("scripted".to_owned()) } else { Reach::Active(Box::new(to)) };
+        ClaimedEndpoint { id: demand.endpoint, reach, attempts, discarded: Vec::new(), more }
     }
 
     fn claim(&mut self, demands: &[Demand]) -> Result<Vec<ClaimedEndpoint>, CommitError<Vec<ClaimedEndpoint>>> {
@@ -139,27 +151,33 @@ impl World {
         let mut take = |keep| demands.iter().map(|demand| self.take(demand, keep)).collect();
         match trouble {
             Some(Trouble::Away) => Err(StoreError::Unavailable("scripted".into()).into()),
+            Some(Trouble::AwayFor(takes)) => {
+                self.claim_takes = takes;
+                Err(StoreError::Unavailable("scripted".into()).into())
+            }
+            Some(Trouble::Unclaimable) => Err(StoreError::Internal("scripted".into()).into()),
             Some(Trouble::LostAfterCommit) => Err(CommitError::Unknown { outcome: take(false) }),
             Some(Trouble::LostBeforeCommit) => Err(CommitError::Unknown { outcome: take(true) }),
             Some(Trouble::Panic) => panic!("on purpose"),
-            None => Ok(take(false)),
+            Some(Trouble::Fine) | None => Ok(take(false)),
         }
     }
 
-    fn finish(&mut self, finished: &[Finished]) -> Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>> {
+    fn finish(&mut self, finished: &[Finished]) -> Written {
         let trouble = self.result_troubles.pop_front();
         if trouble.is_none() && finished.iter().any(|finished| Some(finished.endpoint) == self.unwritable) {
             return Err(StoreError::Internal("scripted".into()).into());
         }
         match trouble {
-            Some(Trouble::Away) => Err(StoreError::Unavailable("scripted".into()).into()),
+            Some(Trouble::Away | Trouble::AwayFor(_)) => Err(StoreError::Unavailable("scripted".into()).into()),
+            Some(Trouble::Unclaimable) => Err(StoreError::Internal("scripted".into()).into()),
             Some(Trouble::LostBeforeCommit) => Err(CommitError::Unknown { outcome: Vec::new() }),
             Some(Trouble::Panic) => panic!("on purpose"),
             Some(Trouble::LostAfterCommit) => {
                 self.write(finished);
                 Err(CommitError::Unknown { outcome: Vec::new() })
             }
-            None => {
+            Some(Trouble::Fine) | None => {
                 self.write(finished);
                 Ok(Vec::new())
             }
@@ -211,10 +229,7 @@ impl Outbox for Script {
 }
 
 impl Book for Script {
-    fn finish(
-        &mut self,
-        finished: Arc<Vec<Finished>>,
-    ) -> BoxFuture<'_, Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>>> {
+    fn finish(&mut self, finished: Arc<Vec<Finished>>) -> BoxFuture<'_, Written> {
         let outcome = self.with(|world| world.finish(&finished));
         Box::pin(async move { outcome })
     }
