@@ -1,6 +1,7 @@
 //! What goes wrong around the desk, and what must not follow from it.
 
-use super::script::{Manner, QUICK, Trouble};
+use super::receivers::{Manner, QUICK};
+use super::script::Trouble;
 use super::*;
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What is sent, to whom, how much at once, and how it ends.
 
-use super::script::{DEADLINE, Manner, QUICK};
+use super::receivers::{DEADLINE, Manner, QUICK};
 use super::*;
 use crate::domain::webhook::RetrySchedule;
 use crate::records::attempts::EndpointChange;
