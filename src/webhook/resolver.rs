@@ -30,12 +30,14 @@ pub(crate) struct Resolver {
     /// Or why there is none: literal addresses can be reached without.
     dns: Result<TokioResolver, String>,
     allowed: Vec<IpNet>,
+    denied: Vec<IpNet>,
 }
 
 impl Resolver {
     pub(crate) fn new(config: &WebhooksConfig) -> Self {
         let deadline = Duration::from_millis(config.timeout_ms);
-        Self { dns: dns(config, deadline), allowed: config.allow_networks.clone() }
+        let WebhooksConfig { allow_networks, deny_networks, .. } = config;
+        Self { dns: dns(config, deadline), allowed: allow_networks.clone(), denied: deny_networks.clone() }
     }
 
     /// The addresses of `host` that are public or allowed; never none, each once, IPv4 before IPv6.
@@ -62,7 +64,13 @@ impl Resolver {
     }
 
     fn admits(&self, address: IpAddr) -> bool {
-        egress::is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+        let denied = self.denied.iter().any(|network| network.contains(&address));
+        !denied && (egress::is_public(address) || self.allows(address))
+    }
+
+    /// Whether the operator has named a network that holds `address`.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        self.allowed.iter().any(|network| network.contains(&address))
     }
 
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, String> {

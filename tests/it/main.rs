@@ -35,5 +35,6 @@ mod two_daemons;
 mod verification;
 mod webhook_attempts;
 mod webhook_commands;
+mod webhook_crashes;
 mod webhook_receivers;
 mod webhooks;
