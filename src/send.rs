@@ -162,16 +162,17 @@ impl Sender {
     async fn send_new(
         &self,
         caller: Caller,
-        request: SendRequest,
+        mut request: SendRequest,
         claim: Option<IdempotencyClaim>,
     ) -> Result<Sent, Refusal> {
         let parts = &*self.parts;
         let _in_flight = parts.admission.in_flight(caller.account).map_err(|_| SendError::Overloaded)?;
         let carrier = &request.route.carrier;
-        let slot = parts
+        let (slot, channels) = parts
             .dispatch
-            .reserve(carrier, caller.account)
+            .reserve(carrier, request.channels, caller.account)
             .map_err(|full| SendError::NoRouteNow { retry_after: full.retry_after })?;
+        request.channels = channels;
         let phone_key = parts.keyring.phone_key(request.phone);
         let entry = parts.cooldown.enter(phone_key).await.map_err(|error| match error {
             EnterError::CoolingDown { remaining } => SendError::CoolingDown { remaining },
