@@ -17,7 +17,6 @@ mod lane;
 mod links;
 mod meters;
 mod neighbours;
-mod pace;
 mod parts;
 mod promises;
 mod queue;

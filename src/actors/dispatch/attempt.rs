@@ -10,10 +10,10 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
 use super::ending::Waiting;
-use super::pace::Pace;
 use super::parts::{Parts, Times};
 use super::queue::Message;
 use crate::actors::tracking::InFlight;
+use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Attempt, Outcome, Upstream};
 use crate::domain::delivery::CarrierStatus;
 
