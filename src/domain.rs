@@ -19,6 +19,7 @@ pub mod phone;
 pub mod posting;
 pub mod reference;
 pub mod sealing;
+pub mod short_text;
 pub mod signature;
 pub mod time;
 pub mod webhook;

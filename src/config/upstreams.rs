@@ -1,0 +1,3 @@
+//! The accounts at providers, one kind of upstream a file: what `[upstream.NAME]` of the carrier table may say.
+
+pub mod smpp;
