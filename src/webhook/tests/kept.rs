@@ -156,17 +156,3 @@ async fn a_busy_connection_is_replaced_after_a_minute() {
         tokio::time::resume();
     }
 }
-
-/// On one thread: the connection is there and the deadline over before the line looks again.
-#[tokio::test]
-async fn a_process_that_stood_still_sends_nothing_late() {
-    let receiver = Receiver::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-    let (config, url) = (config(), receiver.url());
-    let mut line = line(&config, &url);
-    let still = async { std::thread::sleep(Duration::from_millis(config.timeout_ms + 200)) };
-    let post = post(&url);
-    let (exchange, ()) = tokio::join!(line.post(&post), still);
-    assert_eq!((exchange.outcome, line.is_open()), (Err(Fault::Timeout), false));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(receiver.seen.all(), Vec::<String>::new());
-}
