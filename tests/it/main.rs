@@ -13,6 +13,7 @@ mod deliveries_list;
 mod graceful_shutdown;
 mod harness;
 mod house;
+mod http_upstream;
 mod idempotency;
 mod ip_allowlist;
 mod key_revoked;
