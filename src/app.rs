@@ -25,6 +25,7 @@ pub use start::StartError;
 use crate::actors::admission::Admission;
 use crate::actors::dispatch::Dispatch;
 use crate::actors::supervise::Tasks;
+use crate::carrier::look_up::LookUp;
 use crate::carrier::simulator::{Controls, Witness};
 use crate::clock::DatabaseClock;
 use crate::config::carriers::CarrierTable;
@@ -35,6 +36,7 @@ use crate::http::listener::{Limits, Listener};
 use crate::http::ops::Ops;
 use crate::records::attempts::Attempts;
 use crate::records::deliveries::Deliveries;
+use crate::routing::Routing;
 use crate::send::{Parts, SendTimes, Sender};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -57,6 +59,8 @@ pub struct App {
     store: Store,
     keyring: Arc<Keyring>,
     carriers: CarrierTable,
+    routing: Routing,
+    look_up: LookUp,
     clock: DatabaseClock,
     courier: Courier,
     metrics: Metrics,
@@ -77,8 +81,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], which tells a wrong configuration from a database that is away.
 pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> {
-    let carriers = CarrierTable::load(&config.carriers.file)
-        .map_err(|error| StartError::Config(format!("carriers.file: {error}")))?;
+    let carriers = start::carriers(&config.carriers).await?;
     let courier = Courier::new(&config.webhooks).map_err(|error| StartError::Config(error.to_string()))?;
     let keyring = Arc::new(keyring);
     let room = |name| EngineRoom::start(name).map_err(|error| StartError::Internal(error.to_string()));
@@ -92,7 +95,24 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let api = bind("http", config.http.bind, limits)?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
-    Ok(App { engine, storage, config, api, ops, store, keyring, carriers, clock, courier, metrics, witness: None })
+    let routing = Routing::new(carriers.plan.clone(), Arc::clone(&keyring), clock.clone());
+    let look_up = LookUp::default();
+    Ok(App {
+        engine,
+        storage,
+        config,
+        api,
+        ops,
+        store,
+        keyring,
+        carriers,
+        routing,
+        look_up,
+        clock,
+        courier,
+        metrics,
+        witness: None,
+    })
 }
 
 impl App {
@@ -162,6 +182,7 @@ impl App {
             store: self.store.clone(),
             clock: self.clock.clone(),
             carriers: self.carriers.clone(),
+            routing: self.routing.clone(),
             witness: self.witness.clone(),
             keyring: Arc::clone(&self.keyring),
             courier: self.courier.clone(),
@@ -172,7 +193,9 @@ impl App {
     /// The use case and the reads, over the actors that have started.
     fn house(&self, actors: &Actors, admission: &Admission) -> House {
         let parts = Parts {
-            plan: Arc::new(self.carriers.plan.clone()),
+            routing: self.routing.clone(),
+            look_up: self.look_up.clone(),
+            learning: actors.learning.clone(),
             keyring: Arc::clone(&self.keyring),
             clock: self.clock.clone(),
             store: self.store.clone(),
@@ -187,7 +210,7 @@ impl App {
             },
         };
         House {
-            sender: Sender::new(parts, &self.carriers.routes),
+            sender: Sender::new(parts),
             keys: actors.keys.clone(),
             deliveries: Deliveries::new(self.store.clone(), Arc::clone(&self.keyring)),
             attempts: Attempts::new(self.store.clone(), Arc::clone(&self.keyring)),

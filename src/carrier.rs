@@ -3,5 +3,6 @@
 //! `upstream` is the one trait that every kind of link implements; `simulator` is the first of them.
 //! What leaves here has been charged for; what comes back is durable before its wire is told so.
 
+pub mod look_up;
 pub mod simulator;
 pub mod upstream;

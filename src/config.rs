@@ -5,6 +5,7 @@
 //! with an error that names the field; secrets are never printed.
 
 pub mod carriers;
+pub mod upstreams;
 
 mod check;
 mod edge;

@@ -10,6 +10,7 @@ pub mod store;
 
 pub mod carrier;
 pub mod records;
+pub mod routing;
 pub mod webhook;
 
 pub mod actors;

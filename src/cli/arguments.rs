@@ -1,5 +1,6 @@
 //! What can be typed. Values are parsed into the domain's types here, so that a wrong one is a usage error.
 
+mod link;
 mod webhook;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use crate::domain::ids::{AccountId, KeyId};
 use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::AccountName;
 use crate::records::ledger::Reference;
+pub(super) use link::LinkCommand;
 pub(super) use webhook::{AttemptsArguments, CreateArguments, ReplayArguments, WebhookCommand};
 
 /// NEXO ROUTE: one HTTP POST sends a one-time code to any Vietnamese mobile.
@@ -49,6 +51,9 @@ pub(super) enum Command {
     /// Endpoints that are told how deliveries end
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// The upstreams that carry codes
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// The keys that encrypt phones in the database
     #[command(subcommand)]
     Secrets(SecretsCommand),
@@ -212,6 +217,9 @@ mod tests {
             &format!("key revoke {ID}"),
             &format!("credit --account {ID} --bucket bonus_credit --usd 10 --reference r1"),
             &format!("webhook list --account {ID}"),
+            "link list",
+            "link pause vt_smsc",
+            "link resume vt_smsc",
             "secrets create",
         ] {
             for line in [format!("--json --config x.toml {command}"), format!("{command} --config x.toml --json")] {
@@ -231,6 +239,8 @@ mod tests {
             "account show 123",
             "account list --limit 0",
             &format!("key create --account {ID}0"),
+            "link pause",
+            "link pause Vt-Smsc",
             &format!("credit --account {ID} --bucket cash --usd 1 --reference r"),
             &format!("credit --account {ID} --bucket balance --usd 0 --reference r"),
             &format!("credit --account {ID} --bucket balance --usd -1 --reference r"),

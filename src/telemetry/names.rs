@@ -98,6 +98,18 @@ declare! {
     /// Commits of unknown outcome that were resolved, by what they turned out to be (committed, never).
     Counter: pub const COMMITS_RESOLVED: &str = "nexo_commits_resolved_total";
 
+    // ---- routing
+    /// Phones whose network this node has learned.
+    Gauge: pub const LEARNED: &str = "nexo_learned_phones";
+    /// What was heard of phones' networks and not remembered, because too much waited to be written.
+    Counter: pub const LEARNED_LOST: &str = "nexo_learned_lost_total";
+    /// Orders by how their carrier was found (prefix, override, learned, lookup).
+    Counter: pub const ORDERS_ROUTED: &str = "nexo_orders_routed_total";
+    /// Look-ups of numbers, by outcome (answered, unknown, failed, late, shed).
+    Counter: pub const LOOK_UPS: &str = "nexo_look_ups_total";
+    /// Reloads of the carrier table and the ported numbers, by outcome (taken, refused).
+    Counter: pub const RELOADS: &str = "nexo_reloads_total";
+
     // ---- dispatch
     /// Attempts by carrier, channel and outcome.
     Counter: pub const ATTEMPTS: &str = "nexo_attempts_total";
