@@ -181,10 +181,11 @@ impl Sender {
         self.look_up(&mut request).await?;
         self.meter.routed(request.source);
         let carrier = &request.route.carrier;
-        let slot = parts
+        let (slot, channels) = parts
             .dispatch
-            .reserve(carrier, caller.account)
+            .reserve(carrier, request.channels, caller.account)
             .map_err(|full| SendError::NoRouteNow { retry_after: full.retry_after })?;
+        request.channels = channels;
         let phone_key = parts.keyring.phone_key(request.phone);
         let entry = parts.cooldown.enter(phone_key).await.map_err(|error| match error {
             EnterError::CoolingDown { remaining } => SendError::CoolingDown { remaining },

@@ -78,11 +78,11 @@ impl Actors {
             Wallet::new(&config.wallet, &store, &clock, &tasks, move |end| refund.settle_later(end));
         let (keys, keys_branch) = Keys::new(&config.keys, &store);
         let (learning, learning_branch) = Learning::new(&routing, &store);
-        let (links, controls) = links::simulated(&carriers, &config.simulator, &tracking, witness.as_ref());
+        let (plans, controls) = links::simulated(&carriers, &config.simulator, &tracking, witness.as_ref());
         let beside = Beside { cooldown: cooldown.clone(), tracking: tracking.clone() };
         let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
         let (dispatch, dispatch_branch) =
-            Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
+            Dispatch::new(&config.dispatch, drain_within, plans, Arc::new(beside), fallbacks);
         let keep_attempts = config.webhooks.keep_attempts();
         let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
         // Stopped in the reverse order: what still commits ends last, and what tells of it after that.

@@ -118,6 +118,11 @@ impl Channels {
         }
     }
 
+    /// Every channel, the first one first.
+    pub fn iter(self) -> impl Iterator<Item = Channel> {
+        std::iter::once(self.first).chain(self.fallback)
+    }
+
     #[must_use]
     pub fn contains(self, channel: Channel) -> bool {
         self.first == channel || self.fallback == Some(channel)

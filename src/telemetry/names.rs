@@ -119,20 +119,36 @@ declare! {
     Histogram in LATENCY: pub const ACK_SECONDS: &str = "nexo_ack_seconds";
     /// Deliveries that went on to their second channel, by carrier.
     Counter: pub const FALLBACKS: &str = "nexo_fallbacks_total";
-    /// Jobs that wait in a carrier's queue.
+    /// Attempts that were not sent and went on to another link of the same channel, by carrier and channel.
+    Counter: pub const TRIED_AGAIN: &str = "nexo_tried_again_total";
+    /// 1 if the queue takes new orders, as far as its links go, by carrier and channel.
+    Gauge: pub const QUEUE_OPEN: &str = "nexo_queue_open";
+    /// Jobs that wait in a queue, by carrier and channel.
     Gauge: pub const QUEUE_DEPTH: &str = "nexo_queue_depth";
-    /// Slots of a carrier's queue that are reserved or taken.
+    /// Slots of a queue that are reserved or taken, by carrier and channel.
     Gauge: pub const QUEUE_SLOTS: &str = "nexo_queue_slots";
-    /// Age in seconds of the oldest job that waits in a carrier's queue.
+    /// Age in seconds of the oldest job that waits in a queue, by carrier and channel.
     Gauge: pub const QUEUE_OLDEST_SECONDS: &str = "nexo_queue_oldest_seconds";
-    /// Jobs that could not leave in time, by carrier.
+    /// Jobs that could not leave in time, by carrier and channel.
     Counter: pub const DISPATCH_EXPIRED: &str = "nexo_dispatch_expired_total";
-    /// Jobs that were settled because their queue died before they left, by carrier.
+    /// Jobs that were settled because their queue died before they left, by carrier and channel.
     Counter: pub const DISPATCH_LOST: &str = "nexo_dispatch_lost_total";
+    /// Times that a breaker opened, by carrier and channel.
+    Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
+
+    // ---- dispatch: links
     /// 1 if the link is up, by link.
     Gauge: pub const LINK_UP: &str = "nexo_link_up";
-    /// Times that a carrier's breaker opened, by carrier.
-    Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
+    /// 1 if the other side refuses the link as it is configured, by link.
+    Gauge: pub const LINK_MISCONFIGURED: &str = "nexo_link_misconfigured";
+    /// 1 if an operator paused the link, by link.
+    Gauge: pub const LINK_PAUSED: &str = "nexo_link_paused";
+    /// Attempts that await their outcome, by link.
+    Gauge: pub const LINK_RUNNING: &str = "nexo_link_running";
+    /// The most attempts that may await their outcome at once, by link.
+    Gauge: pub const LINK_WINDOW: &str = "nexo_link_window";
+    /// Attempts by link and outcome.
+    Counter: pub const LINK_ATTEMPTS: &str = "nexo_link_attempts_total";
 
     // ---- tracking: ends
     /// Deliveries that await their end on this node.
