@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,7 @@ use crate::config::carriers::CarrierTable;
 use crate::config::{Config, millis};
 use crate::domain::sealing::Keyring;
 use crate::http::api::Api;
+use crate::http::callbacks::{Callbacks, Receivers};
 use crate::http::listener::{Limits, Listener};
 use crate::http::ops::Ops;
 use crate::records::attempts::Attempts;
@@ -56,6 +58,9 @@ pub struct App {
     config: Config,
     api: Listener,
     ops: Listener,
+    callbacks: Option<Listener>,
+    /// Whose callbacks are taken: to be set by whoever reads the carrier table.
+    receivers: Receivers,
     store: Store,
     keyring: Arc<Keyring>,
     carriers: CarrierTable,
@@ -89,11 +94,14 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let (store, clock) = start::open_store(&storage, &config.store, &keyring).await?;
     let bind = |name, address: SocketAddr, limits| {
         Listener::bind(name, address, limits)
-            .map_err(|error| StartError::Port(format!("cannot listen on {address} ({name}.bind): {error}")))
+            .map_err(|error| StartError::Port(format!("cannot listen on {address} ([{name}]): {error}")))
     };
     let limits = Limits { connections_max: descriptors::connections(&config)?, ..Limits::from(&config.http) };
     let api = bind("http", config.http.bind, limits)?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
+    let callbacks = config.callbacks.address().map(|address| bind("callbacks", address, (&config.callbacks).into()));
+    let callbacks = callbacks.transpose()?;
+    let receivers = Receivers::default();
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
     let routing = Routing::new(carriers.plan.clone(), Arc::clone(&keyring), clock.clone());
     let look_up = LookUp::default();
@@ -103,6 +111,8 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
         config,
         api,
         ops,
+        callbacks,
+        receivers,
         store,
         keyring,
         carriers,
@@ -121,6 +131,12 @@ impl App {
     pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
         let of = |listener: &Listener| listener.local_addr().expect("a bound socket has an address");
         (of(&self.api), of(&self.ops))
+    }
+
+    /// Where providers bring receipts, if anywhere.
+    #[must_use]
+    pub fn callbacks_address(&self) -> Option<SocketAddr> {
+        self.callbacks.as_ref()?.local_addr().ok()
     }
 
     /// Has the simulated carriers tell `witness` of every attempt.
@@ -161,7 +177,12 @@ impl App {
         };
         let (api_stop, ops_stop) = (CancellationToken::new(), CancellationToken::new());
         let render = self.metrics.clone();
-        let api = tasks.spawn(self.api.serve(Api::new(house, &config.http), api_stop.clone()));
+        let receipts = Callbacks::new(&config.callbacks, self.receivers, actors.tracking.sink());
+        let receipts = self.callbacks.map(|listener| listener.serve(receipts, api_stop.clone()));
+        let api = self.api.serve(Api::new(house, &config.http), api_stop.clone());
+        let api = tasks.spawn(async move {
+            tokio::join!(api, OptionFuture::from(receipts));
+        });
         let ops = tasks.spawn(self.ops.serve(Ops::new(move || render.render(), pulse), ops_stop.clone()));
         let upkeep = tasks.spawn(keep_gauges(self.metrics.clone(), admission.clone(), ops_stop.clone()));
         observe(Running { carriers: actors.controls, admission, dispatch: actors.dispatch });

@@ -1,8 +1,10 @@
 //! Floor 3: what leaves the house towards carriers.
 //!
-//! `upstream` is the one trait that every kind of link implements; `simulator` is the first of them.
+//! `upstream` is the one trait that every kind of link implements; `simulator` is the first of them, `http` is for providers that
+//! are spoken to over HTTP.
 //! What leaves here has been charged for; what comes back is durable before its wire is told so.
 
+pub mod http;
 pub mod look_up;
 pub mod simulator;
 pub mod upstream;

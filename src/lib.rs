@@ -7,6 +7,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod store;
+pub mod wire;
 
 pub mod carrier;
 pub mod records;

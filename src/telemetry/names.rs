@@ -150,6 +150,20 @@ declare! {
     /// Attempts by link and outcome.
     Counter: pub const LINK_ATTEMPTS: &str = "nexo_link_attempts_total";
 
+    // ---- carrier/http: links to providers over HTTP, and their callbacks
+    /// What became of requests, by link and answer (the hundred of its status, lost, unreachable).
+    Counter: pub const HTTP_LINK_ANSWERS: &str = "nexo_http_link_answers_total";
+    /// Seconds from a request to its answer or loss, by link.
+    Histogram in LATENCY: pub const HTTP_LINK_SECONDS: &str = "nexo_http_link_seconds";
+    /// Times that a provider asked for less, by link.
+    Counter: pub const HTTP_LINK_THROTTLED: &str = "nexo_http_link_throttled_total";
+    /// Answers that no rule of the settings foresaw, by link.
+    Counter: pub const HTTP_LINK_UNFORESEEN: &str = "nexo_http_link_unforeseen_total";
+    /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, no_place, gave_up).
+    Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
+    /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, unreadable, not_durable).
+    Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
+
     // ---- tracking: ends
     /// Deliveries that await their end on this node.
     Gauge: pub const DELIVERIES_IN_FLIGHT: &str = "nexo_deliveries_in_flight";
