@@ -21,6 +21,7 @@ pub mod ported;
 pub mod posting;
 pub mod reference;
 pub mod sealing;
+pub mod short_text;
 pub mod signature;
 pub mod time;
 pub mod webhook;

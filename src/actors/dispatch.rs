@@ -20,7 +20,6 @@ mod link;
 mod links;
 mod meters;
 mod neighbours;
-mod pace;
 mod parts;
 mod promises;
 mod queue;

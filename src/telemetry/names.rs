@@ -164,6 +164,28 @@ declare! {
     /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, unreadable, not_durable).
     Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
 
+    // ---- carrier: SMPP links
+    /// Connections of a link that are bound, by link.
+    Gauge: pub const SMPP_BOUND: &str = "nexo_smpp_bound";
+    /// Messages that await their answer, by link.
+    Gauge: pub const SMPP_WINDOW: &str = "nexo_smpp_window";
+    /// Answers to messages by link and status.
+    Counter: pub const SMPP_SUBMITS: &str = "nexo_smpp_submits_total";
+    /// Seconds from a message's first octet to its answer, by link.
+    Histogram in LATENCY: pub const SMPP_SUBMIT_SECONDS: &str = "nexo_smpp_submit_seconds";
+    /// Seconds from a message's answer to its final receipt on the same node, by link.
+    Histogram in LIFE: pub const SMPP_RECEIPT_SECONDS: &str = "nexo_smpp_receipt_seconds";
+    /// Answers that a message is too much for now, by link.
+    Counter: pub const SMPP_THROTTLED: &str = "nexo_smpp_throttled_total";
+    /// Messages that may have been sent, by link and why nobody knows (timeout, cut, unnamed).
+    Counter: pub const SMPP_AMBIGUOUS: &str = "nexo_smpp_ambiguous_total";
+    /// What an SMSC delivered to us, by link and kind (receipt, nameless, message, unreadable, not_durable).
+    Counter: pub const SMPP_DELIVERIES: &str = "nexo_smpp_deliveries_total";
+    /// PDUs that break the rules of their format; each was answered, by link.
+    Counter: pub const SMPP_POISON: &str = "nexo_smpp_poison_total";
+    /// Sessions that ended, by link and reason.
+    Counter: pub const SMPP_SESSIONS_ENDED: &str = "nexo_smpp_sessions_ended_total";
+
     // ---- tracking: ends
     /// Deliveries that await their end on this node.
     Gauge: pub const DELIVERIES_IN_FLIGHT: &str = "nexo_deliveries_in_flight";

@@ -10,7 +10,7 @@ use std::fmt;
 use tokio::time::Instant;
 
 use super::links::Blocked;
-use super::pace::Pace;
+use crate::carrier::pace::Pace;
 
 /// Has a queue look again; `false` if nobody lives there. It must not call the link.
 pub(super) type Wake = Box<dyn Fn() -> bool + Send + Sync>;
