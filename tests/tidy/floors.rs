@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["records", "carrier", "webhook"],
     &["actors"],
     &["send"],
-    &["http"],
+    &["http", "rehearsal"],
     &["app", "cli", "main", "lib"],
 ];
 
