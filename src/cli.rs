@@ -19,6 +19,7 @@ mod output;
 mod schema;
 mod secrets;
 mod serve;
+mod sim;
 mod verify;
 mod webhook;
 
@@ -60,6 +61,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
     match arguments.command {
         Command::Serve(serve) => return serve::run(config, &serve, output).await.map(|()| None),
         Command::Demo(demo) => return demo::run(config, &demo, output).await.map(|()| None),
+        Command::Sim(command) => return sim::run(config, command, output).await.map(|()| None),
         Command::Migrate => schema::migrate(config).await,
         Command::CheckConfig => check_config::run(config),
         Command::Verify => verify::run(config).await,

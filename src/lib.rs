@@ -19,6 +19,7 @@ pub mod actors;
 pub mod send;
 
 pub mod http;
+pub mod rehearsal;
 
 pub mod app;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! What can be typed. Values are parsed into the domain's types here, so that a wrong one is a usage error.
 
 mod link;
+mod sim;
 mod webhook;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::AccountName;
 use crate::records::ledger::Reference;
 pub(super) use link::LinkCommand;
+pub(super) use sim::{SimCommand, SmppArguments};
 pub(super) use webhook::{AttemptsArguments, CreateArguments, ReplayArguments, WebhookCommand};
 
 /// NEXO ROUTE: one HTTP POST sends a one-time code to any Vietnamese mobile.
@@ -57,6 +59,9 @@ pub(super) enum Command {
     /// The keys that encrypt phones in the database
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Carriers to rehearse with
+    #[command(subcommand)]
+    Sim(SimCommand),
 }
 
 #[derive(Debug, Args)]
@@ -221,6 +226,7 @@ mod tests {
             "link pause vt_smsc",
             "link resume vt_smsc",
             "secrets create",
+            "sim smpp --port 0 --receipt-ids decimal --receipts tlv",
         ] {
             for line in [format!("--json --config x.toml {command}"), format!("{command} --config x.toml --json")] {
                 let arguments = parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -238,6 +244,7 @@ mod tests {
             "account create",
             "account show 123",
             "account list --limit 0",
+            "sim smpp --password 123456789",
             &format!("key create --account {ID}0"),
             "link pause",
             "link pause Vt-Smsc",

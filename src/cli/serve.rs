@@ -42,7 +42,8 @@ pub(super) async fn start(config: Config) -> Result<App, CliError> {
     Ok(app::build(config, keyring).await?)
 }
 
-fn log(config: &LogConfig) -> Result<(), CliError> {
+/// Logs as the configuration says.
+pub(super) fn log(config: &LogConfig) -> Result<(), CliError> {
     let format = match config.format {
         LogFormat::Text => logs::Format::Text,
         LogFormat::Json => logs::Format::Json,

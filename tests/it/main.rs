@@ -15,6 +15,7 @@ mod harness;
 mod house;
 mod idempotency;
 mod ip_allowlist;
+mod kannel;
 mod key_revoked;
 mod last_cent;
 mod ledger;
