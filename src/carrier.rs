@@ -4,4 +4,5 @@
 //! What leaves here has been charged for; what comes back is durable before its wire is told so.
 
 pub mod simulator;
+pub mod unreceipted;
 pub mod upstream;
