@@ -10,4 +10,5 @@ pub mod look_up;
 pub(crate) mod pace;
 pub mod simulator;
 pub mod smpp;
+pub mod unreceipted;
 pub mod upstream;

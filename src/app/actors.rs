@@ -68,10 +68,11 @@ impl Actors {
     pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
         let Blueprint { config, store, clock, carriers, routing, witness, keyring, courier, posts } = blueprint;
         let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
-        let (notify, notify_branch) = Notify::new(&config.webhooks, &store, keyring, courier, &tasks, posts, &clock);
+        let ring = Arc::clone(&keyring);
+        let (notify, notify_branch) = Notify::new(&config.webhooks, &store, ring, courier, &tasks, posts, &clock);
         let wake = Arc::new(move |endpoints| notify.wake(endpoints));
         let (tracking, tracking_branch) =
-            Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen, wake);
+            Tracking::new(&config.tracking, &config.dispatch, &store, &keyring, &tasks, fallen, wake);
         let (cooldown, cooldown_branch) = Cooldown::new();
         let refund = tracking.clone();
         let (wallet, wallet_branch) =

@@ -87,9 +87,9 @@ declare! {
     Gauge: pub const COOLDOWN_WINDOWS: &str = "nexo_cooldown_windows";
 
     // ---- wallet, tracking and notify: the group commits
-    /// Rows of one group commit, by kind (accept, settle, claim, result).
+    /// Rows of one group commit, by kind (accept, settle, name, park, claim, result).
     Histogram in ROWS: pub const COMMIT_ROWS: &str = "nexo_commit_rows";
-    /// Seconds that one group commit took, by kind (accept, settle, claim, result).
+    /// Seconds that one group commit took, by kind (accept, settle, name, park, claim, result).
     Histogram in LATENCY: pub const COMMIT_SECONDS: &str = "nexo_commit_seconds";
     /// Group commits that did not report success, by kind and outcome (not_committed, unknown).
     Counter: pub const COMMITS_FAILED: &str = "nexo_commits_failed_total";
@@ -191,6 +191,10 @@ declare! {
     Gauge: pub const DELIVERIES_IN_FLIGHT: &str = "nexo_deliveries_in_flight";
     /// Receipts by carrier and state.
     Counter: pub const RECEIPTS: &str = "nexo_receipts_total";
+    /// Receipts that came before their attempt had a name, by upstream: they wait for it a minute.
+    Counter: pub const RECEIPTS_PARKED: &str = "nexo_receipts_parked_total";
+    /// Receipts that waited a minute for an attempt that nobody named, by upstream: each may be a code that came and was refunded.
+    Counter: pub const RECEIPTS_UNMATCHED: &str = "nexo_receipts_unmatched_total";
     /// Deliveries that this node ended, by state and carrier.
     Counter: pub const SETTLED: &str = "nexo_settled_total";
     /// Seconds from the commit of the charge to the final state, by state and carrier.
