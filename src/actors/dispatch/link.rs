@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::links::Blocked;
 use super::meters::LinkMeters;
-use crate::carrier::pace::Pace;
 use super::sharing::{Seat, Sharing, Wake};
+use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Health, Outcome, ReceiptTrust, Upstream};
 use crate::domain::reference::UpstreamId;
 
@@ -43,6 +43,8 @@ pub struct LinkState {
     pub running: usize,
     /// The most that may.
     pub window: usize,
+    /// The carrier's limit, if it has one.
+    pub rate_per_second: Option<u32>,
 }
 
 impl Link {
@@ -91,6 +93,7 @@ impl Link {
             paused: self.is_paused(),
             running: self.running(),
             window: self.window(),
+            rate_per_second: self.upstream.capabilities().rate_per_second,
         }
     }
 
