@@ -11,6 +11,7 @@ pub mod wire;
 
 pub mod carrier;
 pub mod records;
+pub mod routing;
 pub mod webhook;
 
 pub mod actors;

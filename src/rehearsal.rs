@@ -4,3 +4,4 @@
 //! client. Nothing here knows the house: a rehearsal has no database, no customer and no money, and ends with its process.
 
 pub mod provider;
+pub mod smsc;

@@ -8,7 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["domain"],
     &["config", "telemetry", "clock"],
     &["store", "wire"],
-    &["records", "carrier", "webhook"],
+    &["records", "carrier", "routing", "webhook"],
     &["actors"],
     &["send"],
     &["http", "rehearsal"],
