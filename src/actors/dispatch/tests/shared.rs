@@ -45,7 +45,7 @@ async fn a_window_is_one_for_both_and_a_place_that_becomes_free_wakes_who_waits(
 /// Both queues full to the last place: each job was promised to leave in time, and does, at the carrier's pace.
 #[tokio::test(start_paused = true)]
 async fn each_queue_of_a_shared_link_keeps_its_promise_when_both_are_full() {
-    for rate in [3, 100, 1_000] {
+    for rate in [4, 100, 1_000] {
         let mut house = House::new(Some(rate), 1_000).await;
         let mut answers = Vec::new();
         for channel in [Channel::Voice, Channel::Sms] {
