@@ -33,6 +33,7 @@ mod overload;
 mod receivers;
 mod refund_on_failure;
 mod send_otp;
+mod smpp;
 mod spend_order;
 mod two_daemons;
 mod verification;
