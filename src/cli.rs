@@ -13,6 +13,7 @@ mod credit;
 mod demo;
 mod error;
 mod key;
+mod link;
 mod operator;
 mod output;
 mod schema;
@@ -68,6 +69,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
         Command::Key(command) => key::run(config, command).await,
         Command::Credit(credit) => credit::run(config, &credit).await,
         Command::Webhook(command) => webhook::run(config, command).await,
+        Command::Link(command) => link::run(config, command).await,
         Command::Secrets(command) => secrets::run(config, &command),
     }
     .map(Some)

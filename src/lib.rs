@@ -7,9 +7,11 @@ pub mod config;
 pub mod telemetry;
 
 pub mod store;
+pub mod wire;
 
 pub mod carrier;
 pub mod records;
+pub mod routing;
 pub mod webhook;
 
 pub mod actors;

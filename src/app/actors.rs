@@ -12,6 +12,7 @@ use crate::actors::auditor::auditor;
 use crate::actors::cooldown::Cooldown;
 use crate::actors::dispatch::{Beside, Dispatch, Fallback};
 use crate::actors::keys::Keys;
+use crate::actors::learning::Learning;
 use crate::actors::notify::Notify;
 use crate::actors::supervise::{Budget, Tasks, Tree};
 use crate::actors::sweeper::sweeper;
@@ -22,6 +23,7 @@ use crate::clock::DatabaseClock;
 use crate::config::carriers::CarrierTable;
 use crate::config::{Config, DispatchConfig, millis};
 use crate::domain::sealing::Keyring;
+use crate::routing::Routing;
 use crate::store::Store;
 use crate::webhook::courier::Courier;
 
@@ -35,6 +37,7 @@ pub(super) struct Blueprint {
     pub(super) store: Store,
     pub(super) clock: DatabaseClock,
     pub(super) carriers: CarrierTable,
+    pub(super) routing: Routing,
     pub(super) witness: Option<OpaqueWitness>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) courier: Courier,
@@ -50,6 +53,7 @@ pub(super) struct Actors {
     pub(super) wallet: Wallet,
     pub(super) tracking: Tracking<Fallback>,
     pub(super) keys: Keys,
+    pub(super) learning: Learning,
     pub(super) dispatch: Dispatch,
     pub(super) controls: Vec<(String, Controls)>,
 }
@@ -62,22 +66,24 @@ pub(super) const fn settle_after(config: &DispatchConfig) -> Duration {
 impl Actors {
     /// Starts every actor on the runtime that runs this.
     pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
-        let Blueprint { config, store, clock, carriers, witness, keyring, courier, posts } = blueprint;
+        let Blueprint { config, store, clock, carriers, routing, witness, keyring, courier, posts } = blueprint;
         let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
-        let (notify, notify_branch) = Notify::new(&config.webhooks, &store, keyring, courier, &tasks, posts, &clock);
+        let ring = Arc::clone(&keyring);
+        let (notify, notify_branch) = Notify::new(&config.webhooks, &store, ring, courier, &tasks, posts, &clock);
         let wake = Arc::new(move |endpoints| notify.wake(endpoints));
         let (tracking, tracking_branch) =
-            Tracking::new(&config.tracking, &config.dispatch, &store, &tasks, fallen, wake);
+            Tracking::new(&config.tracking, &config.dispatch, &store, &keyring, &tasks, fallen, wake);
         let (cooldown, cooldown_branch) = Cooldown::new();
         let refund = tracking.clone();
         let (wallet, wallet_branch) =
             Wallet::new(&config.wallet, &store, &clock, &tasks, move |end| refund.settle_later(end));
         let (keys, keys_branch) = Keys::new(&config.keys, &store);
-        let (links, controls) = links::simulated(&carriers, &config.simulator, &tracking, witness.as_ref());
+        let (learning, learning_branch) = Learning::new(&routing, &store);
+        let (plans, controls) = links::simulated(&carriers, &config.simulator, &tracking, witness.as_ref());
         let beside = Beside { cooldown: cooldown.clone(), tracking: tracking.clone() };
         let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
         let (dispatch, dispatch_branch) =
-            Dispatch::new(&config.dispatch, drain_within, links, Arc::new(beside), fallbacks);
+            Dispatch::new(&config.dispatch, drain_within, plans, Arc::new(beside), fallbacks);
         let keep_attempts = config.webhooks.keep_attempts();
         let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
         // Stopped in the reverse order: what still commits ends last, and what tells of it after that.
@@ -87,6 +93,7 @@ impl Actors {
             cooldown_branch,
             wallet_branch,
             keys_branch,
+            learning_branch,
             dispatch_branch,
             sweeper,
             auditor(&store),
@@ -94,6 +101,6 @@ impl Actors {
         let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
         // Without a first list every caller would be told 503; if the database is away just now, they are.
         let _loaded = keys.reload().await;
-        Ok(Self { tree, cooldown, wallet, tracking, keys, dispatch, controls })
+        Ok(Self { tree, cooldown, wallet, tracking, keys, learning, dispatch, controls })
     }
 }

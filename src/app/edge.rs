@@ -9,9 +9,10 @@ use tokio::runtime::Handle;
 use crate::actors::dispatch::Dispatch;
 use crate::actors::keys::{Keys, KeysError};
 use crate::domain::api_key::KeyHash;
-use crate::domain::carrier::{Route, Unroutable};
+use crate::domain::carrier::Unroutable;
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::Buckets;
+use crate::domain::numbering::Routed;
 use crate::domain::phone::Phone;
 use crate::http::backend::{Backend, Identity, KeyRefused};
 use crate::http::ops::{Health, Readiness};
@@ -48,7 +49,7 @@ impl Backend for House {
         self.keys.reload().await;
     }
 
-    fn route(&self, phone: Phone) -> Result<Arc<Route>, Unroutable> {
+    fn route(&self, phone: Phone) -> Result<Routed, Unroutable> {
         self.sender.route(phone)
     }
 

@@ -1,12 +1,11 @@
-//! The ways to carriers: for now a simulated one for each carrier of the table.
+//! The ways to carriers: for now a simulated one for each carrier of the table, which serves all its channels.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::actors::dispatch::{CarrierLinks, Fallback};
+use crate::actors::dispatch::{Fallback, LanePlan, Link};
 use crate::actors::tracking::Tracking;
 use crate::carrier::simulator::{Controls, Script, Simulator, Witness};
-use crate::carrier::upstream::Upstream;
 use crate::config::SimulatorConfig;
 use crate::config::carriers::CarrierTable;
 
@@ -26,9 +25,9 @@ pub(super) fn simulated(
     config: &SimulatorConfig,
     tracking: &Tracking<Fallback>,
     witness: Option<&OpaqueWitness>,
-) -> (Vec<CarrierLinks>, Vec<(String, Controls)>) {
-    let mut controls = Vec::new();
-    let links = carriers.routes.iter().map(|route| {
+) -> (Vec<LanePlan>, Vec<(String, Controls)>) {
+    let (mut plans, mut controls) = (Vec::new(), Vec::new());
+    for route in &carriers.routes {
         let name = format!("sim_{}", route.carrier.as_str());
         let witness = witness.map(|witness| Arc::clone(&witness.0));
         let simulator = Simulator::start(
@@ -38,7 +37,12 @@ pub(super) fn simulated(
             witness,
         );
         controls.push((route.carrier.as_str().to_owned(), simulator.controls()));
-        (route.carrier.clone(), vec![Arc::new(simulator) as Arc<dyn Upstream>])
-    });
-    (links.collect(), controls)
+        let link = Link::new(Arc::new(simulator));
+        plans.extend(route.channels.iter().map(|channel| LanePlan {
+            carrier: route.carrier.clone(),
+            channel,
+            links: vec![(Arc::clone(&link), 1)],
+        }));
+    }
+    (plans, controls)
 }

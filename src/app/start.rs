@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use super::engine::EngineRoom;
 use crate::clock::{DatabaseClock, wall_now};
-use crate::config::StoreConfig;
+use crate::config::carriers::CarrierTable;
+use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::keyring;
 use crate::store::{Store, StoreError};
@@ -37,6 +38,14 @@ impl From<StoreError> for StartError {
             StoreError::Internal(why) => Self::Config(format!("store.url: {why}")),
         }
     }
+}
+
+/// The carrier table and the ported numbers, read where reading may block.
+pub(super) async fn carriers(config: &CarriersConfig) -> Result<CarrierTable, StartError> {
+    let config = config.clone();
+    let read = tokio::task::spawn_blocking(move || CarrierTable::load_whole(&config)).await;
+    let read = read.map_err(|error| StartError::Internal(error.to_string()))?;
+    read.map_err(|error| StartError::Config(format!("carriers: {error}")))
 }
 
 /// Opens the database, brings its schema up to date and compares durability settings, keys and clocks.

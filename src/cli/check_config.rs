@@ -26,7 +26,7 @@ struct Setting {
 pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     let loaded = config::load(config)?;
     config::keyring(&loaded.config.secrets)?;
-    CarrierTable::load(&loaded.config.carriers.file)?;
+    CarrierTable::load_whole(&loaded.config.carriers)?;
     Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test says is shown when it fails")]
 
 mod accounts_are_apart;
+mod carrier_names;
 mod commands;
 mod cooldown;
 mod crash_recovery;

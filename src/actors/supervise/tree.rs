@@ -23,6 +23,10 @@ pub struct Supervisor {
 pub enum SupervisorMessage {
     /// The wait of a child's restart is over.
     Restart(usize),
+    /// Start one more child. Answers why it did not.
+    Start { child: Child, reply: oneshot::Sender<Option<SpawnErr>> },
+    /// Keep a child no longer. Answers what is to be ended, if it is alive.
+    Release { child: Child, reply: oneshot::Sender<Option<ActorCell>> },
     /// End all children, last started first, then yourself.
     Stop { within: Duration, done: oneshot::Sender<()> },
 }
@@ -67,6 +71,12 @@ impl Actor for Supervisor {
                 if let Some(again) = keeper.restart(child, &myself.get_cell()).await? {
                     schedule(&myself, again);
                 }
+            }
+            SupervisorMessage::Start { child, reply } => {
+                let _nobody_waits = reply.send(keeper.start(child, &myself.get_cell()).await.err());
+            }
+            SupervisorMessage::Release { child, reply } => {
+                let _nobody_waits = reply.send(keeper.release(&child));
             }
             SupervisorMessage::Stop { within, done } => {
                 keeper.stop(within).await;

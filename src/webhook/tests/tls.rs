@@ -12,6 +12,7 @@ use super::receiver::Receiver;
 use super::*;
 use crate::domain::webhook::Fault;
 use crate::webhook::courier::CourierError;
+use crate::wire::tls::TlsError;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -155,7 +156,7 @@ fn authorities_that_cannot_be_read_are_a_fault_of_the_settings() {
     for (name, text) in [("empty", ""), ("text", "no certificate"), ("broken", broken)] {
         let file = AuthorityFile::holding(name, text);
         let error = Courier::new(&file.config()).expect_err(name);
-        assert!(matches!(error, CourierError::ExtraCa { .. }), "{error}");
+        assert!(matches!(error, CourierError::Tls(TlsError::ExtraCa { .. })), "{error}");
     }
     let missing = WebhooksConfig { extra_ca_file: "no/such/file.pem".to_owned(), ..config() };
     assert!(Courier::new(&missing).expect_err("missing").to_string().contains("no/such/file.pem"));

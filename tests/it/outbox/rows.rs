@@ -88,6 +88,7 @@ pub(super) async fn sent(store: &Store, account: AccountId) -> DeliveryId {
         phone_sealed: keyring.seal_phone(delivery, phone),
         metadata_sealed: None,
         carrier: nexo_route::domain::carrier::Carrier::new("viettel").expect("sane"),
+        carrier_source: nexo_route::domain::carrier::CarrierSource::Prefix,
         channel: nexo_route::domain::carrier::Channel::Sms,
         price: MicroUsd::from_micros(22_000),
         settle_after: Duration::from_secs(65),

@@ -19,9 +19,10 @@ use tokio::time::Instant;
 const CATCH_UP: Duration = Duration::from_millis(20);
 
 /// A schedule of permits. It outlives restarts of the queue that it paces.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<At>>,
     per_second: u32,
+    burst: u32,
 }
 
 impl fmt::Debug for Pace {
@@ -32,20 +33,25 @@ impl fmt::Debug for Pace {
 
 impl Pace {
     /// At most `limit` permits in any second; zero is taken as one.
-    pub(super) fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         let limit = limit.max(1);
         let catch_up_ms = u64::try_from(CATCH_UP.as_millis()).unwrap_or(0);
         let burst = u32::try_from(u64::from(limit) * catch_up_ms / 1_000).unwrap_or(1).max(1);
         let per_second = limit - (burst - 1);
         // Rounded up: a permit that comes a nanosecond late breaks no limit.
         let spacing = Duration::from_nanos(1_000_000_000_u64.div_ceil(u64::from(per_second)));
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(spacing).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, Monotonic), per_second }
+        let burst_max = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(spacing).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst_max);
+        Self { limiter: RateLimiter::direct_with_clock(quota, Monotonic), per_second, burst }
+    }
+
+    /// The permits that may be taken at once.
+    pub(super) fn burst(&self) -> u32 {
+        self.burst
     }
 
     /// The permits of one second.
-    pub(super) fn per_second(&self) -> u32 {
+    pub(crate) fn per_second(&self) -> u32 {
         self.per_second
     }
 
@@ -53,7 +59,7 @@ impl Pace {
     ///
     /// # Errors
     /// When the next one is due.
-    pub(super) fn take(&self) -> Result<(), Instant> {
+    pub(crate) fn take(&self) -> Result<(), Instant> {
         self.limiter.check().map_err(|later| later.earliest_possible().0)
     }
 }

@@ -1,0 +1,1 @@
+//! The parts of a link that need no socket.

@@ -1,0 +1,150 @@
+//! One connection of a link, kept: dialled, bound, run, and after a wait begun anew.
+//!
+//! A panic ends one session, not the link. An SMSC that says that our account is wrong is asked again once a minute at most.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::Shared;
+use super::backoff::Backoff;
+use super::board::Condition;
+use super::codec::{self, Incoming};
+use super::dial::{DialError, dial};
+use super::framing::{Frame, Frames};
+use super::message;
+use super::sequence::Sequence;
+use super::session::{Over, Role, Session};
+use super::status::{OK, is_wrong_account, label};
+use crate::config::millis;
+
+/// A session that was bound for so long shows that the SMSC is well.
+const HELD: Duration = Duration::from_secs(10);
+
+/// Why there is no session now.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("cannot connect: {0}")]
+    Dial(#[from] DialError),
+    #[error("cannot bind: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("the connection was closed before the bind was answered")]
+    Closed,
+    #[error("the SMSC refuses to bind: {} (0x{:02X})", label(*.0), .0)]
+    Refused(u32),
+    #[error("{0}")]
+    Config(#[from] message::DoesNotFit),
+}
+
+impl Failed {
+    /// Whether somebody must mend it: waiting alone does not.
+    fn is_misconfigured(&self) -> bool {
+        match self {
+            Self::Refused(status) => is_wrong_account(*status),
+            Self::Dial(DialError::Tls(_)) | Self::Config(_) => true,
+            Self::Dial(DialError::Connect(_)) | Self::Io(_) | Self::TimedOut | Self::Closed => false,
+        }
+    }
+}
+
+/// Keeps one connection until the link stops.
+pub(super) async fn keep(shared: Arc<Shared>, connection: usize, role: Role) {
+    let mut backoff = Backoff::new(&shared.config);
+    while !shared.stop.is_cancelled() {
+        let opened = tokio::select! {
+            opened = open(&shared, connection, role) => opened,
+            () = shared.stop.cancelled() => return,
+        };
+        let wait = match opened {
+            Ok(session) => {
+                let (bound_at, over) = (Instant::now(), watch(session).await);
+                shared.board.set(connection, Condition::Away, &shared.line);
+                if over == Over::Stopped {
+                    return;
+                }
+                note(&shared, role, over);
+                if bound_at.elapsed() >= HELD {
+                    backoff.reset();
+                }
+                backoff.after_failure(rand::random())
+            }
+            Err(failed) => {
+                let is_misconfigured = failed.is_misconfigured();
+                let condition = if is_misconfigured { Condition::Refused } else { Condition::Away };
+                shared.board.set(connection, condition, &shared.line);
+                let dice = rand::random();
+                let wait = if is_misconfigured { backoff.after_refusal(dice) } else { backoff.after_failure(dice) };
+                tracing::warn!(link = shared.id.as_str(), ?role, error = %failed, wait_ms = wait.as_millis(), "no session");
+                wait
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.stop.cancelled() => return,
+        }
+    }
+}
+
+/// Runs a session in a task of its own, so that its panic is its own.
+async fn watch(session: Session) -> Over {
+    let mut task = JoinSet::new();
+    task.spawn(session.run());
+    match task.join_next().await {
+        Some(Ok(over)) => over,
+        Some(Err(_)) | None => Over::Cut("panicked"),
+    }
+}
+
+fn note(shared: &Shared, role: Role, over: Over) {
+    let why = match over {
+        Over::Cut(why) => why,
+        Over::Unbound => "unbound",
+        Over::Stopped => "stopped",
+    };
+    shared.meter.ended(why);
+    tracing::warn!(link = shared.id.as_str(), ?role, why, "a session ended");
+}
+
+/// Connects and binds.
+async fn open(shared: &Arc<Shared>, connection: usize, role: Role) -> Result<Session, Failed> {
+    let config = &shared.config;
+    let patience = millis(config.connect_timeout_ms);
+    let socket = timeout(patience, dial(config)).await.map_err(|_| Failed::TimedOut)??;
+    let (mut reader, mut writer) = tokio::io::split(socket);
+    let mut sequence = Sequence::starting_at(config.first_sequence);
+    let number = sequence.next(|_| false);
+    let (mut bind, mut frames) = (message::bind(config, role, number)?, Frames::default());
+    let bound = timeout(patience, async {
+        writer.write_all_buf(&mut bind).await?;
+        writer.flush().await?;
+        loop {
+            while let Some(frame) = next_frame(&mut frames)? {
+                match codec::read(&frame) {
+                    Incoming::BindResponse | Incoming::GenericNack if frame.header.sequence == number => {
+                        return Ok(frame.header.status);
+                    }
+                    // What must not come before the answer cannot be answered before it either.
+                    _ => {}
+                }
+            }
+            if reader.read_buf(frames.buffer()).await? == 0 {
+                return Err(Failed::Closed);
+            }
+        }
+    });
+    match bound.await.map_err(|_| Failed::TimedOut)?? {
+        OK => {}
+        status => return Err(Failed::Refused(status)),
+    }
+    tracing::info!(link = shared.id.as_str(), ?role, "bound");
+    Ok(Session::new(shared, (connection, role), (reader, writer), frames, sequence))
+}
+
+fn next_frame(frames: &mut Frames) -> Result<Option<Frame>, Failed> {
+    frames.next_frame().map_err(|error| Failed::Io(std::io::Error::other(error)))
+}

@@ -1,0 +1,177 @@
+//! What a session does with a PDU that came.
+//!
+//! Whatever asks for an answer gets one, whether or not its body can be read.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use rusmpp::Pdu;
+use rusmpp::pdus::{DataSmResp, DeliverSmResp};
+use tokio::time::Instant;
+
+use super::{DRAIN_MAX, Leaving, Over, Session, Stored, shown};
+use crate::carrier::smpp::board::Condition;
+use crate::carrier::smpp::codec::{self, Delivery, Incoming, command};
+use crate::carrier::smpp::forms::{Told, forms};
+use crate::carrier::smpp::framing::{Frame, Header};
+use crate::carrier::smpp::line::Job;
+use crate::carrier::smpp::receipt::{Report, report};
+use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, meaning};
+use crate::carrier::smpp::window::{Answered, Identity};
+use crate::carrier::smpp::{message, naming};
+use crate::carrier::upstream::{FailureClass, Outcome, Receipt, ReceiptState, Subject};
+use crate::domain::delivery::CarrierStatus;
+
+/// What a nack without a status is taken for: an error that nobody knows.
+const UNKNOWN_ERROR: u32 = 0xFF;
+
+impl Session {
+    pub(super) fn incoming(&mut self, frame: &Frame) -> Option<Over> {
+        let Header { command, status, sequence } = frame.header;
+        match codec::read(frame) {
+            Incoming::SubmitResponse { id } => self.submit_answered(sequence, status, id.as_deref()),
+            Incoming::GenericNack => {
+                let status = if status == OK { UNKNOWN_ERROR } else { status };
+                self.submit_answered(sequence, status, None);
+            }
+            Incoming::Delivery(delivery) => self.delivered(command, sequence, &delivery),
+            Incoming::Unreadable => {
+                self.shared.meter.poison();
+                self.shared.meter.delivery("unreadable");
+                self.outbox.push(message::answer(delivery_answer(command), OK, sequence), None);
+            }
+            Incoming::EnquireLink => self.outbox.push(message::answer(Pdu::EnquireLinkResp, OK, sequence), None),
+            Incoming::Unbind => {
+                self.outbox.push(message::answer(Pdu::UnbindResp, OK, sequence), None);
+                self.leaving = Some(Leaving::Unbound { until: Instant::now() + DRAIN_MAX });
+                self.post(Condition::Listening);
+            }
+            Incoming::UnbindResponse if matches!(self.leaving, Some(Leaving::Unbinding { .. })) => {
+                return Some(Over::Stopped);
+            }
+            Incoming::UnknownRequest => {
+                self.shared.meter.poison();
+                self.outbox.push(message::answer(Pdu::GenericNack, INVALID_COMMAND, sequence), None);
+            }
+            Incoming::UnbindResponse | Incoming::BindResponse | Incoming::Alive => {}
+        }
+        None
+    }
+
+    fn submit_answered(&mut self, sequence: u32, status: u32, id: Option<&str>) {
+        match self.window.answered(sequence) {
+            Answered::InTime(awaited) => {
+                let written = awaited.written.unwrap_or_else(Instant::now);
+                self.shared.meter.answered(status, written.elapsed());
+                match meaning(status) {
+                    Meaning::Taken => self.taken(awaited.job, id),
+                    Meaning::Throttled => {
+                        self.tempo.throttled(written);
+                        self.shared.meter.throttled.increment(1);
+                        self.shared.line.rejoin(awaited.job, "throttled");
+                    }
+                    Meaning::Refused(class) => awaited.job.resolve(Outcome::Refused { class, status: shown(status) }),
+                }
+            }
+            Answered::Late(identity) => self.answered_late(identity, status, id),
+            Answered::Unknown => {}
+        }
+    }
+
+    /// The SMSC took a message: its name first, then the word that it is accepted.
+    fn taken(&self, job: Job, id: Option<&str>) {
+        let shared = &self.shared;
+        let identity = Identity::of(&job.attempt);
+        let references = id.map_or_else(Vec::new, |id| forms(id, shared.config.id_base, Told::InAnswer));
+        // Without a name, or where no receipts come, nothing can be matched: the settle time ends it.
+        let Some(first) = references.first().filter(|_| shared.config.receipts.are_sent()).cloned() else {
+            return job.resolve(Outcome::Accepted);
+        };
+        shared.recent.answered(first);
+        let shared = Arc::clone(shared);
+        let naming = identity.naming(&shared.id, references);
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            let named = tokio::select! {
+                named = naming::name(&shared.sink, naming, identity.settle_by) => named,
+                () = shared.abandon.cancelled() => false,
+            };
+            if named {
+                job.resolve(Outcome::Accepted);
+            } else {
+                shared.meter.ambiguous("unnamed");
+                job.ambiguous("its name could not be kept");
+            }
+        });
+    }
+
+    /// An answer to a message that was given up as ambiguous: its name makes its receipts count, its refusal ends it.
+    fn answered_late(&self, identity: Identity, status: u32, id: Option<&str>) {
+        let shared = Arc::clone(&self.shared);
+        let class = match meaning(status) {
+            Meaning::Taken => None,
+            Meaning::Throttled => Some(FailureClass::Congestion),
+            Meaning::Refused(class) => Some(class),
+        };
+        let references = id.map_or_else(Vec::new, |id| forms(id, shared.config.id_base, Told::InAnswer));
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            let told = async {
+                match class {
+                    None if references.is_empty() => {}
+                    None => {
+                        naming::name(&shared.sink, identity.naming(&shared.id, references), identity.settle_by).await;
+                    }
+                    Some(class) => {
+                        let Identity { delivery, channel, .. } = identity;
+                        let receipt = Receipt {
+                            upstream: shared.id.clone(),
+                            subject: Subject::Attempt { delivery, channel },
+                            state: ReceiptState::Failed(class),
+                            status: CarrierStatus::clean(&format!("late {}", shown(status).as_str())),
+                            network: None,
+                        };
+                        naming::put(&shared.sink, receipt, identity.settle_by).await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = told => {}
+                () = shared.abandon.cancelled() => {}
+            }
+        });
+    }
+
+    /// A `deliver_sm` or `data_sm`: a receipt is answered when it is durable, anything else at once.
+    fn delivered(&mut self, command: u32, sequence: u32, delivery: &Delivery) {
+        let shared = &self.shared;
+        if delivery.is_poison {
+            shared.meter.poison();
+        }
+        let config = &shared.config;
+        let is_sender = |address: &str| {
+            config.sender.address == address || config.senders.values().any(|sender| sender.address == address)
+        };
+        let pdu = delivery_answer(command);
+        let receipt = match report(delivery, &shared.id, config.id_base, is_sender) {
+            Report::Receipt(receipt) => receipt,
+            other => {
+                shared.meter.delivery(if other == Report::Message { "message" } else { "nameless" });
+                return self.outbox.push(message::answer(pdu, OK, sequence), None);
+            }
+        };
+        shared.meter.delivery("receipt");
+        if receipt.state != ReceiptState::InProgress
+            && let Subject::Reference { references, .. } = &receipt.subject
+            && let Some(took) = shared.recent.ended(references)
+        {
+            shared.meter.receipt_seconds.record(took);
+        }
+        let put = shared.sink.put(receipt);
+        self.puts.push(put.map(move |result| Stored { pdu, sequence, result }).boxed());
+    }
+}
+
+fn delivery_answer(command: u32) -> Pdu {
+    if command == command::DATA_SM { DataSmResp::default().into() } else { DeliverSmResp::default().into() }
+}
