@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::links::Blocked;
 use super::meters::LinkMeters;
-use crate::carrier::pace::Pace;
 use super::sharing::{Seat, Sharing, Wake};
+use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Health, Outcome, ReceiptTrust, Upstream};
 use crate::domain::reference::UpstreamId;
 
