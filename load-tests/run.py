@@ -20,6 +20,7 @@ import sys
 import time
 
 import rig
+import smpp
 import webhooks as notices
 
 RESULTS = rig.WORK / "results.json"
@@ -508,6 +509,75 @@ def overload():
     if shed:
         rows.append(row("the shed: 503 overloaded", shed["count"] / storm, None, shed["p50_ms"], shed["p99_ms"]))
     record("overload", rows)
+
+
+@step
+def smpp_submit(count=40_000, window=50):
+    """Our SMPP link over one bind, window 50, beside a bare rusmpp loop, both to our simulator."""
+    centre = smpp.Centre("submit", journal=False)
+    before = smpp.driven("smpp-bare", centre, count, window)
+    link = smpp.driven("smpp-link", centre, count, window)
+    after = smpp.driven("smpp-bare", centre, count, window)
+    centre.stop()
+    bare_rate = (before["rate"] + after["rate"]) / 2
+    note = f"bare loop {before['rate']:,.0f}/s before, {after['rate']:,.0f}/s after; every receipt acknowledged"
+    rows = [
+        row(f"bare rusmpp loop, one bind, window {window}, {count:,} submits", bare_rate),
+        row("our SMPP link, the same: share of the bare loop", link["rate"], link["rate"] / bare_rate, goal="≥ 4,000/s", note=note),
+    ]
+    record("smpp-submit", rows, rate=link["rate"])
+
+
+@step
+def smpp_limit(limit=100, offered=1_000, seconds=60):
+    """An SMPP carrier of 100 TPS offered 1,000/s for 60 s, SQLite: the rate, and nothing late, by the centre's journal."""
+    # The centre itself throttles what is more than two in a hundred above the limit, in any second.
+    centre = smpp.Centre("limit", rate_per_second=limit * 102 // 100)
+    daemon = smpp.node("smpp-limit", None, centre, {"dispatch": {"queue_max": 50_000}}, rate_per_second=limit)
+    keys = daemon.provision()
+    daemon.start()
+    smpp.wait_bound(centre, 0, 15)
+    client = rig.open_loop(daemon.api, keys, rig.served_prefixes(), 0, [(offered, seconds)], connections=256)
+    report = rig.open_loop_result(client)
+    while int(daemon.rows("SELECT COUNT(*) FROM deliveries WHERE status = 0")[0][0]):
+        time.sleep(0.2)
+    daemon.stop()
+    daemon.verify()
+    submits = centre.journal("submit")
+    throttled = [line for line in submits if line["answer"] == "0x58"]
+    taken, names = centre.taken(), smpp.named(daemon)
+    if centre.duplicates():
+        raise SystemExit(f"BREACH: submitted twice: {centre.duplicates()[:3]}")
+    # While the client offers more than the limit; after it only the queue drains.
+    first = taken[0]["at_us"]
+    at_us = sorted(line["at_us"] for line in taken)
+    within = [at for at in at_us if at < first + seconds * smpp.SECOND_US]
+    rate, worst = len(within) / seconds, smpp.worst_second(at_us)
+    # A delivery is settled 60 s after its last moment to leave (`receipt_wait_ms`).
+    leave_by = {reference: settle - 60 * smpp.SECOND_US for reference, (_, _, _, settle) in names.items()}
+    lateness = [line["at_us"] - leave_by[line["id"]] for line in taken if line["id"] in leave_by]
+    late = [by for by in lateness if by > 100_000]
+    if late:
+        raise SystemExit(f"BREACH: {len(late)} submits came after their deadline, the worst by {max(late) / 1e3:.0f} ms")
+    ended = {int(status): int(count) for status, count in daemon.rows("SELECT status, COUNT(*) FROM deliveries GROUP BY status")}
+    delivered, refunded = ended.get(1, 0), ended.get(2, 0)
+    if delivered != len(taken):
+        raise SystemExit(f"BREACH: {len(taken)} were submitted, {delivered} are delivered")
+    centre.stop()
+    rows = [
+        row(
+            f"an SMPP carrier of {limit} TPS offered {offered:,}/s for {seconds} s: submitted, by its own journal",
+            rate,
+            None,
+            report["answers"]["202"]["p50_ms"],
+            report["answers"]["202"]["p99_ms"],
+            answers_but(report, "202", "429 no_route"),
+            goal="the limit ± 2 %, none late, the rest refunded",
+            note=f"{rate / limit:.1%} of the limit; at most {worst} in any second; {len(throttled)} throttled; {delivered:,} delivered, "
+            f"{refunded:,} refunded; the last moment before a deadline {-max(lateness) / 1e3:.0f} ms",
+        )
+    ]
+    record("smpp-limit", rows)
 
 
 @step
