@@ -117,11 +117,7 @@ impl Lanes {
     ///
     /// # Errors
     /// [`NotStarted`]: everything is as it was.
-    pub(super) async fn exchange(
-        self: &Arc<Self>,
-        plans: Vec<LanePlan>,
-        branch: &Branch,
-    ) -> Result<(), NotStarted> {
+    pub(super) async fn exchange(self: &Arc<Self>, plans: Vec<LanePlan>, branch: &Branch) -> Result<(), NotStarted> {
         let _one_at_a_time = self.exchanging.lock().await;
         let before = self.current.load_full();
         let generation = self.generation(plans, &before);
