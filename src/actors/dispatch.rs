@@ -80,7 +80,8 @@ impl Dispatch {
         let queues = lanes.furnish(plans);
         let slot = supervise::Slot::vacant();
         let (returned, relayed) = (Arc::new(Mutex::new(fallbacks)), Arc::clone(&lanes));
-        let relay = Child::actor("dispatch relay", &slot, move || (Relay, (Arc::clone(&relayed), Arc::clone(&returned))));
+        let relay =
+            Child::actor("dispatch relay", &slot, move || (Relay, (Arc::clone(&relayed), Arc::clone(&returned))));
         let branch = Branch::new(std::iter::once(relay).chain(queues).collect());
         let child = Child::branch("dispatch", Budget::default(), &branch);
         let dispatch = Self {

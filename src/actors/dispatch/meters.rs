@@ -86,8 +86,7 @@ impl LinkMeters {
         let name = || id.as_str().to_owned();
         gauge!(names::LINK_WINDOW, "link" => name()).set(exact(window));
         Self {
-            outcomes: OUTCOMES
-                .map(|outcome| counter!(names::LINK_ATTEMPTS, "link" => name(), "outcome" => outcome)),
+            outcomes: OUTCOMES.map(|outcome| counter!(names::LINK_ATTEMPTS, "link" => name(), "outcome" => outcome)),
             up: gauge!(names::LINK_UP, "link" => name()),
             misconfigured: gauge!(names::LINK_MISCONFIGURED, "link" => name()),
             paused: gauge!(names::LINK_PAUSED, "link" => name()),

@@ -214,8 +214,9 @@ async fn receipts_of_a_transmitter_come_over_a_receiver_and_wait_for_one() {
 async fn limits_are_told_and_a_hanging_centre_says_nothing() {
     let script = Script { rate_per_second: NonZeroU32::new(2), ..Script::default() };
     let smsc = Running::start(settings(script)).await;
-    let transmitter = BindTransmitter::builder().system_id(text("nexo")).password(text("secret")).build();
-    let mut client = smsc.client(transmitter).await;
+    // What is owed to it does not come in between.
+    let transmitter = || BindTransmitter::builder().system_id(text("nexo")).password(text("secret")).build();
+    let mut client = smsc.client(transmitter()).await;
     let mut statuses = Vec::new();
     for number in [100, 101, 102] {
         statuses.push(client.ask(&submit(number)).await.status);
@@ -223,7 +224,7 @@ async fn limits_are_told_and_a_hanging_centre_says_nothing() {
     assert_eq!(statuses, [0, 0, u32::from(CommandStatus::EsmeRthrottled)]);
 
     smsc.controls.set_script(Script { in_flight_max: 1, hang: true, ..Script::default() });
-    let mut client = smsc.client(transceiver("secret")).await;
+    let mut client = smsc.client(transmitter()).await;
     client.send(&submit(0)).await;
     let next = client.ask(&submit(1)).await;
     assert_eq!((next.status, next.sequence), (u32::from(CommandStatus::EsmeRmsgqful), client.sequence));
