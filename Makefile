@@ -1,7 +1,7 @@
 # The habits of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench load chaos deny
+.PHONY: help demo test lint bench load chaos fuzz deny
 
 help: ## Lists the habits.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,9 @@ load: ## Measures the release build under load and writes load-tests/RESULTS.md 
 
 chaos: ## kill -9 under load on both engines, two daemons on one Postgres; verifies the ledger each time.
 	load-tests/chaos.py all
+
+fuzz: ## Fuzzes what carriers send, each target for SECONDS=60; needs g++ for libFuzzer.
+	.ci/fuzz $(or $(SECONDS),60)
 
 deny: ## Licences, bans and sources of every dependency.
 	.ci/deny

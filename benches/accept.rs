@@ -12,7 +12,7 @@ mod database;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use nexo_route::domain::carrier::{Carrier, Channel};
+use nexo_route::domain::carrier::{Carrier, CarrierSource, Channel};
 use nexo_route::domain::ids::{AccountId, BatchId, DeliveryId};
 use nexo_route::domain::money::MicroUsd;
 use nexo_route::domain::sealing::PhoneKey;
@@ -55,6 +55,7 @@ fn orders(count: usize, now: Timestamp) -> Vec<Order> {
         phone_sealed: vec![7; 25],
         metadata_sealed: None,
         carrier: carrier.clone(),
+        carrier_source: CarrierSource::Prefix,
         channel: Channel::Voice,
         price: MicroUsd::from_micros(22_000),
         settle_after: Duration::from_secs(65),

@@ -5,11 +5,13 @@
     load-tests/chaos.py kill-sqlite kill-postgres [--times 20]
     load-tests/chaos.py two-daemons paused-daemon last-cent
     load-tests/chaos.py webhooks-sqlite webhooks-postgres [--times 20]
+    load-tests/chaos.py kill-smpp-sqlite kill-smpp-postgres cut-smpp [--times 20]
 
 After each fault: `nexo-route verify` on what is left behind, a restart, every delivery ended, `verify` again, and three
 checks of our own by SQL: money (invariants 1 and 3), a row for every 202 that a client saw, and no phone charged twice
 within 30 seconds while its first code stands. With webhooks: no event sent twice to an endpoint, as the receiver counts
-it, and every event sent, unknown or queued. Ends with 1 at the first breach.
+it, and every event sent, unknown or queued. With SMPP: no phone submitted to twice, as the SMSC's journal has it. Ends with 1 at
+the first breach.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import signal
 import time
 
 import rig
+import smpp
 import webhooks
 
 # Short times, so that the sweeper ends within seconds what a dead daemon left; some of everything that can go wrong.
@@ -224,6 +227,99 @@ def webhooks_sqlite(times):
 def webhooks_postgres(times):
     """kill -9 of the daemon while it sends webhooks, Postgres."""
     webhooks_through_kills("postgres", times)
+
+
+# Time enough that a receipt which comes again after a restart finds its delivery unsettled.
+PATIENT = {"dispatch": {**HASTE["dispatch"], "receipt_wait_ms": 15_000}}
+
+
+def check_smpp(node, centre, settled):
+    """Nothing was submitted twice; once all is settled, what has a name and a receipt in time is delivered."""
+    twice = centre.duplicates()
+    if twice:
+        raise SystemExit(f"BREACH: {len(twice)} phones were submitted to twice, e.g. {twice[:2]}")
+    names = smpp.named(node)
+    told = {line["id"]: line["at_us"] for line in centre.journal("receipt") if line["state"] == "DELIVRD" and line["status"] == 0}
+    reported = [(id, names[id]) for id, at_us in told.items() if id in names and at_us < names[id][3]]
+    lost = [(id, delivery) for id, (delivery, status, _, _) in reported if status != 1]
+    if settled and lost:
+        raise SystemExit(f"BREACH: {len(lost)} acknowledged receipts changed nothing, e.g. {lost[:3]}")
+    unknown = {line["id"] for line in centre.taken()} - set(names)
+    return len(reported), len(unknown)
+
+
+def kill_smpp(engine, times):
+    """kill -9 between submit and receipt, again and again on the same database; the centre lives through all of it."""
+    name = f"kill_smpp_{engine}"
+    centre = smpp.Centre(name, ack_ms=5, ack_jitter_ms=30, receipt_ms=300, receipt_jitter_ms=1_500)
+    store = rig_postgres().database(name) if engine == "postgres" else None
+    node = smpp.node(name, store, centre, HASTE, PATIENT, binds=2)
+    load = Load(node.provision(accounts=8, usd="10000"))
+    node.start()
+    bound = 0
+    for n in range(times):
+        smpp.wait_bound(centre, bound, 30)
+        running = load.start(node, 500, 2.5)
+        time.sleep(random.uniform(0.5, 2.3))
+        node.kill()
+        answers = load.finish(running)
+        left, bound = counts(node), max(line["n"] for line in centre.journal())
+        check(node, load.witnessed)
+        check_smpp(node, centre, settled=False)
+        node.start()
+        wait_settled(node)
+        check(node, load.witnessed)
+        reported, unknown = check_smpp(node, centre, settled=True)
+        print(
+            f"kill -9 #{n + 1:<2} {engine:<8} answers {answers}; sent at the kill {left[0]}; {len(centre.taken())} submits, none twice; "
+            f"{reported} receipts settled their delivery, {unknown} submits never got a name and were refunded; verify clean",
+            flush=True,
+        )
+    node.stop()
+    check(node, load.witnessed)
+    centre.stop()
+
+
+@fault
+def kill_smpp_sqlite(times):
+    """kill -9 of the daemon between submit and receipt, SQLite."""
+    kill_smpp("sqlite", times)
+
+
+@fault
+def kill_smpp_postgres(times):
+    """kill -9 of the daemon between submit and receipt, Postgres."""
+    kill_smpp("postgres", times)
+
+
+@fault
+def cut_smpp(_times):
+    """The line to the SMSC is cut for 10 s under load."""
+    centre = smpp.Centre("cut", ack_ms=5, ack_jitter_ms=20, receipt_ms=200, receipt_jitter_ms=500)
+    node = smpp.node("cut_smpp", None, centre, HASTE, PATIENT)
+    load = Load(node.provision(accounts=8, usd="10000"))
+    node.start()
+    smpp.wait_bound(centre, 0, 15)
+    running = load.start(node, 500, 40)
+    time.sleep(10)
+    centre.cut()
+    time.sleep(10)
+    before = max(line["n"] for line in centre.journal())
+    centre.mend()
+    back = smpp.wait_bound(centre, before, 15)
+    answers = load.finish(running)
+    wait_settled(node)
+    check(node, load.witnessed)
+    reported, unknown = check_smpp(node, centre, settled=True)
+    ended = counts(node)
+    node.stop()
+    check(node, load.witnessed)
+    centre.stop()
+    print(
+        f"the line was cut for 10 s: bound again {back:.1f} s after it was back; answers {answers}; {reported} receipts settled their "
+        f"delivery, {unknown} submits never got a name; {ended[1]} delivered, {ended[2]} refunded, none twice; verify clean",
+        flush=True,
+    )
 
 
 def pair(name, *settings):

@@ -8,6 +8,7 @@ mod descriptors;
 mod edge;
 mod engine;
 mod links;
+mod reload;
 mod start;
 mod stop;
 
@@ -17,24 +18,30 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use reload::Reload;
 pub use start::StartError;
 
 use crate::actors::admission::Admission;
 use crate::actors::dispatch::Dispatch;
 use crate::actors::supervise::Tasks;
+use crate::carrier::look_up::LookUp;
 use crate::carrier::simulator::{Controls, Witness};
 use crate::clock::DatabaseClock;
 use crate::config::carriers::CarrierTable;
 use crate::config::{Config, millis};
 use crate::domain::sealing::Keyring;
 use crate::http::api::Api;
+use crate::http::callbacks::{Callbacks, Receivers};
 use crate::http::listener::{Limits, Listener};
 use crate::http::ops::Ops;
 use crate::records::attempts::Attempts;
 use crate::records::deliveries::Deliveries;
+use crate::routing::Routing;
 use crate::send::{Parts, SendTimes, Sender};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -42,6 +49,7 @@ use crate::webhook::courier::Courier;
 use actors::{Actors, Blueprint, settle_after};
 use edge::{House, Pulse};
 use engine::EngineRoom;
+use reload::Reloader;
 
 /// How often gauges are refreshed and histograms folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
@@ -54,9 +62,15 @@ pub struct App {
     config: Config,
     api: Listener,
     ops: Listener,
+    callbacks: Option<Listener>,
+    /// Whose callbacks are taken: to be set by whoever reads the carrier table.
+    receivers: Receivers,
     store: Store,
     keyring: Arc<Keyring>,
     carriers: CarrierTable,
+    routing: Routing,
+    look_up: LookUp,
+    reload: (Reload, mpsc::Receiver<oneshot::Sender<bool>>),
     clock: DatabaseClock,
     courier: Courier,
     metrics: Metrics,
@@ -70,6 +84,7 @@ pub struct Running {
     pub carriers: Vec<(String, Controls)>,
     pub admission: Admission,
     pub dispatch: Dispatch,
+    pub reload: Reload,
 }
 
 /// Checks everything that can be wrong and binds the ports.
@@ -77,8 +92,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], which tells a wrong configuration from a database that is away.
 pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> {
-    let carriers = CarrierTable::load(&config.carriers.file)
-        .map_err(|error| StartError::Config(format!("carriers.file: {error}")))?;
+    let carriers = start::carriers(&config.carriers).await?;
     let courier = Courier::new(&config.webhooks).map_err(|error| StartError::Config(error.to_string()))?;
     let keyring = Arc::new(keyring);
     let room = |name| EngineRoom::start(name).map_err(|error| StartError::Internal(error.to_string()));
@@ -86,13 +100,40 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let (store, clock) = start::open_store(&storage, &config.store, &keyring).await?;
     let bind = |name, address: SocketAddr, limits| {
         Listener::bind(name, address, limits)
-            .map_err(|error| StartError::Port(format!("cannot listen on {address} ({name}.bind): {error}")))
+            .map_err(|error| StartError::Port(format!("cannot listen on {address} ([{name}]): {error}")))
     };
     let limits = Limits { connections_max: descriptors::connections(&config)?, ..Limits::from(&config.http) };
     let api = bind("http", config.http.bind, limits)?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
+    let callbacks = config.callbacks.address().map(|address| bind("callbacks", address, (&config.callbacks).into()));
+    let callbacks = callbacks.transpose()?;
+    let receivers = Receivers::default();
+    receivers.replace(reload::callbacks(&carriers));
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
-    Ok(App { engine, storage, config, api, ops, store, keyring, carriers, clock, courier, metrics, witness: None })
+    let routing = Routing::new(carriers.plan.clone(), Arc::clone(&keyring), clock.clone());
+    let look_up = LookUp::default();
+    let asked = start::look_up(&carriers).map_err(|why| StartError::Config(format!("carriers: {why}")))?;
+    look_up.swap(carriers.look_up.as_ref().zip(asked));
+    start::warn_of_unused(&carriers);
+    Ok(App {
+        engine,
+        storage,
+        config,
+        api,
+        ops,
+        callbacks,
+        receivers,
+        store,
+        keyring,
+        carriers,
+        routing,
+        look_up,
+        reload: Reload::new(),
+        clock,
+        courier,
+        metrics,
+        witness: None,
+    })
 }
 
 impl App {
@@ -101,6 +142,18 @@ impl App {
     pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
         let of = |listener: &Listener| listener.local_addr().expect("a bound socket has an address");
         (of(&self.api), of(&self.ops))
+    }
+
+    /// Where providers bring receipts, if anywhere.
+    #[must_use]
+    pub fn callbacks_address(&self) -> Option<SocketAddr> {
+        self.callbacks.as_ref()?.local_addr().ok()
+    }
+
+    /// By which it is told to read the carrier table anew, once it serves.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.0.clone()
     }
 
     /// Has the simulated carriers tell `witness` of every attempt.
@@ -141,10 +194,29 @@ impl App {
         };
         let (api_stop, ops_stop) = (CancellationToken::new(), CancellationToken::new());
         let render = self.metrics.clone();
-        let api = tasks.spawn(self.api.serve(Api::new(house, &config.http), api_stop.clone()));
+        let receipts = Callbacks::new(&config.callbacks, self.receivers.clone(), Arc::clone(&actors.sink));
+        let receipts = self.callbacks.map(|listener| listener.serve(receipts, api_stop.clone()));
+        let api = self.api.serve(Api::new(house, &config.http), api_stop.clone());
+        let api = tasks.spawn(async move {
+            tokio::join!(api, OptionFuture::from(receipts));
+        });
         let ops = tasks.spawn(self.ops.serve(Ops::new(move || render.render(), pulse), ops_stop.clone()));
         let upkeep = tasks.spawn(keep_gauges(self.metrics.clone(), admission.clone(), ops_stop.clone()));
-        observe(Running { carriers: actors.controls, admission, dispatch: actors.dispatch });
+        let carriers = actors.links.controls();
+        let (reload, asked) = self.reload;
+        let reloader = Reloader {
+            config: self.config.carriers.clone(),
+            table: self.carriers,
+            links: actors.links,
+            routing: self.routing,
+            look_up: self.look_up,
+            dispatch: actors.dispatch.clone(),
+            receivers: self.receivers,
+            forget_at: None,
+            receipts_within: settle_after(&self.config.dispatch),
+        };
+        tasks.spawn_on(self.engine.handle(), reloader.run(asked, api_stop.clone()));
+        observe(Running { carriers, admission, dispatch: actors.dispatch, reload });
 
         let (tree, store) = (actors.tree, self.store);
         let serving = stop::Serving { stopping, api_stop, ops_stop, api, ops, upkeep, tree, tasks, store };
@@ -162,6 +234,7 @@ impl App {
             store: self.store.clone(),
             clock: self.clock.clone(),
             carriers: self.carriers.clone(),
+            routing: self.routing.clone(),
             witness: self.witness.clone(),
             keyring: Arc::clone(&self.keyring),
             courier: self.courier.clone(),
@@ -172,7 +245,9 @@ impl App {
     /// The use case and the reads, over the actors that have started.
     fn house(&self, actors: &Actors, admission: &Admission) -> House {
         let parts = Parts {
-            plan: Arc::new(self.carriers.plan.clone()),
+            routing: self.routing.clone(),
+            look_up: self.look_up.clone(),
+            learning: actors.learning.clone(),
             keyring: Arc::clone(&self.keyring),
             clock: self.clock.clone(),
             store: self.store.clone(),
@@ -187,7 +262,7 @@ impl App {
             },
         };
         House {
-            sender: Sender::new(parts, &self.carriers.routes),
+            sender: Sender::new(parts),
             keys: actors.keys.clone(),
             deliveries: Deliveries::new(self.store.clone(), Arc::clone(&self.keyring)),
             attempts: Attempts::new(self.store.clone(), Arc::clone(&self.keyring)),

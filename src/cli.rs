@@ -13,11 +13,13 @@ mod credit;
 mod demo;
 mod error;
 mod key;
+mod link;
 mod operator;
 mod output;
 mod schema;
 mod secrets;
 mod serve;
+mod sim;
 mod verify;
 mod webhook;
 
@@ -59,6 +61,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
     match arguments.command {
         Command::Serve(serve) => return serve::run(config, &serve, output).await.map(|()| None),
         Command::Demo(demo) => return demo::run(config, &demo, output).await.map(|()| None),
+        Command::Sim(command) => return sim::run(config, command, output).await.map(|()| None),
         Command::Migrate => schema::migrate(config).await,
         Command::CheckConfig => check_config::run(config),
         Command::Verify => verify::run(config).await,
@@ -66,6 +69,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
         Command::Key(command) => key::run(config, command).await,
         Command::Credit(credit) => credit::run(config, &credit).await,
         Command::Webhook(command) => webhook::run(config, command).await,
+        Command::Link(command) => link::run(config, command).await,
         Command::Secrets(command) => secrets::run(config, &command),
     }
     .map(Some)

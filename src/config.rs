@@ -7,6 +7,7 @@
 pub mod carriers;
 pub mod upstreams;
 
+mod callbacks;
 mod check;
 mod edge;
 mod error;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use callbacks::CallbacksConfig;
 pub use edge::{HttpConfig, OpsConfig};
 pub use error::{ConfigError, Problem};
 pub use flow::{AdmissionConfig, DispatchConfig, KeysConfig, SendConfig, SweeperConfig, TrackingConfig, WalletConfig};
@@ -50,6 +52,7 @@ pub struct Config {
     pub dispatch: DispatchConfig,
     pub sweeper: SweeperConfig,
     pub carriers: CarriersConfig,
+    pub callbacks: CallbacksConfig,
     pub simulator: SimulatorConfig,
     pub webhooks: WebhooksConfig,
     pub log: LogConfig,

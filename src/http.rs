@@ -8,6 +8,7 @@ pub mod api;
 pub mod auth;
 pub mod backend;
 pub mod body;
+pub mod callbacks;
 pub mod client_ip;
 pub mod error;
 pub mod framing;

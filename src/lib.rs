@@ -7,9 +7,11 @@ pub mod config;
 pub mod telemetry;
 
 pub mod store;
+pub mod wire;
 
 pub mod carrier;
 pub mod records;
+pub mod routing;
 pub mod webhook;
 
 pub mod actors;
@@ -17,6 +19,7 @@ pub mod actors;
 pub mod send;
 
 pub mod http;
+pub mod rehearsal;
 
 pub mod app;
 pub mod cli;

@@ -4,6 +4,7 @@
 //! hand: every permit, slot and window entry gives itself back when it is dropped.
 
 mod answer;
+mod looking_up;
 mod meter;
 mod replay;
 
@@ -22,18 +23,22 @@ use meter::Meter;
 use crate::actors::admission::Admission;
 use crate::actors::cooldown::{Cooldown, EnterError, Entry};
 use crate::actors::dispatch::{Dispatch, DispatchAnswer, Fallback, Job, Slot};
+use crate::actors::learning::Learning;
 use crate::actors::tracking::Tracking;
 use crate::actors::wallet::{Charge, Wallet};
+use crate::carrier::look_up::LookUp;
 use crate::clock::DatabaseClock;
-use crate::domain::carrier::{Channels, NumberingPlan, Route, Unroutable};
+use crate::domain::carrier::{CarrierSource, ChannelChoice, Channels, Route, Unroutable};
 use crate::domain::code::OtpCode;
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::metadata::Metadata;
 use crate::domain::money::MicroUsd;
+use crate::domain::numbering::Routed;
 use crate::domain::phone::Phone;
 use crate::domain::sealing::{Keyring, PhoneKey};
 use crate::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use crate::records::idempotency::{AnswerRecord, FirstAnswer};
+use crate::routing::Routing;
 use crate::store::Store;
 
 /// Who calls, as the key list knew it when the request came.
@@ -51,6 +56,11 @@ pub struct SendRequest {
     pub phone: Phone,
     pub code: OtpCode,
     pub route: Arc<Route>,
+    /// How the carrier was found.
+    pub source: CarrierSource,
+    /// What the caller asked for, where a look-up finds another carrier.
+    pub choice: ChannelChoice,
+    /// What this leaves of the carrier's channels.
     pub channels: Channels,
     pub metadata: Option<Metadata>,
     pub idempotency: Option<Idempotency>,
@@ -76,7 +86,9 @@ pub struct SendTimes {
 /// The parts that one OTP passes through.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    pub plan: Arc<NumberingPlan>,
+    pub routing: Routing,
+    pub look_up: LookUp,
+    pub learning: Learning,
     pub keyring: Arc<Keyring>,
     pub clock: DatabaseClock,
     pub store: Store,
@@ -108,25 +120,24 @@ struct Charged {
 
 impl Sender {
     #[must_use]
-    pub fn new(parts: Parts, routes: &[Arc<Route>]) -> Self {
-        Self { parts: Arc::new(parts), meter: Arc::new(Meter::new(routes)) }
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), meter: Arc::new(Meter::new()) }
     }
 
-    /// The carrier that serves a phone.
+    /// The carrier that serves a phone, as far as memory knows.
     ///
     /// # Errors
     /// [`Unroutable`] if the prefix has no carrier or one that is not configured here.
-    pub fn route(&self, phone: Phone) -> Result<Arc<Route>, Unroutable> {
-        self.parts.plan.route(phone).map(Arc::clone)
+    pub fn route(&self, phone: Phone) -> Result<Routed, Unroutable> {
+        self.parts.routing.route(phone)
     }
 
     /// Sends one code. Run it to its end, whatever becomes of the caller: dropping it half-way leaves a charge to the
     /// settle clock.
     pub async fn send(&self, caller: Caller, request: SendRequest) -> Answer {
         let entered = Instant::now();
-        let route = Arc::clone(&request.route);
         let answer = self.answer(caller, request).await;
-        self.meter.count(&route.carrier, &answer, entered.elapsed());
+        self.meter.count(&answer, entered.elapsed());
         answer
     }
 
@@ -162,16 +173,19 @@ impl Sender {
     async fn send_new(
         &self,
         caller: Caller,
-        request: SendRequest,
+        mut request: SendRequest,
         claim: Option<IdempotencyClaim>,
     ) -> Result<Sent, Refusal> {
         let parts = &*self.parts;
         let _in_flight = parts.admission.in_flight(caller.account).map_err(|_| SendError::Overloaded)?;
+        self.look_up(&mut request).await?;
+        self.meter.routed(request.source);
         let carrier = &request.route.carrier;
-        let slot = parts
+        let (slot, channels) = parts
             .dispatch
-            .reserve(carrier, caller.account)
+            .reserve(carrier, request.channels, caller.account)
             .map_err(|full| SendError::NoRouteNow { retry_after: full.retry_after })?;
+        request.channels = channels;
         let phone_key = parts.keyring.phone_key(request.phone);
         let entry = parts.cooldown.enter(phone_key).await.map_err(|error| match error {
             EnterError::CoolingDown { remaining } => SendError::CoolingDown { remaining },
@@ -204,6 +218,7 @@ impl Sender {
             phone_sealed: parts.keyring.seal_phone(delivery, request.phone),
             metadata_sealed: request.metadata.as_ref().map(|pairs| parts.keyring.seal_metadata(delivery, pairs)),
             carrier: request.route.carrier.clone(),
+            carrier_source: request.source,
             channel: request.channels.first(),
             price: request.route.price,
             settle_after: parts.times.settle_after,

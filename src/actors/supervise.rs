@@ -7,11 +7,13 @@
 //! It never kills: `stop` and `drain` of a parent kill its children at their next await, so the graceful stop goes
 //! through [`SupervisorMessage::Stop`], which ends the children first, last started first.
 
+mod branch;
 mod keeper;
 mod slot;
 mod tasks;
 mod tree;
 
+pub use branch::{Branch, NotStarted};
 pub use keeper::{Budget, Child, Keeper, Restart, Spent};
 pub use slot::Slot;
 pub use tasks::Tasks;

@@ -1,13 +1,14 @@
 //! Tracking: deliveries that await their end, and the group commits that end them.
 //!
-//! It owns the settle clock, the only copy of a code that is kept for a fallback (dropped when the delivery ends), and one
-//! committing connection per shard. A receipt is durable before its link acknowledges it; while the database is away the
+//! It owns the settle clock, the only copy of a code that is kept for a fallback (dropped when the delivery ends), one
+//! committing connection per shard, and what carriers call our attempts (`references`). A receipt is durable before its link acknowledges it; while the database is away the
 //! ends wait here and are tried again. Ends are idempotent: whoever is first ends a delivery, everybody else changes nothing.
 //!
 //! It never dispatches: a failed receipt that leaves a channel goes back through the channel given at birth. What a
 //! shard forgets by a restart, the sweeper ends.
 
 mod ledger;
+mod references;
 mod settler;
 mod shard;
 mod watching;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::ledger::{Ledger, StoreLedger};
+use self::references::{Book, ByReference, References, StoreBook};
 use self::shard::{Message, Shard};
 use self::watching::Needs;
 use crate::actors::group_commit::conflict_key;
@@ -31,11 +33,13 @@ use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::FailureCode;
 use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::money::MicroUsd;
+use crate::domain::sealing::Keyring;
+use crate::records::carrier_attempts::{CarrierAttempt, Named, Sought};
 use crate::records::idempotency::AnswerRecord;
 use crate::records::settlement::{Settled, Settlement};
 use crate::store::Store;
 
-/// How long a link waits for a receipt to become durable before it keeps the receipt and reports it again.
+/// How long a link waits for a receipt, or for a name, to become durable before it keeps it and reports it again.
 const RECEIPT_WAIT: Duration = Duration::from_secs(2);
 
 /// A delivery that is about to go on the wire. `J` is what dispatch needs to try the next channel; it holds the code.
@@ -65,11 +69,18 @@ pub struct SettleFailed;
 /// The handle. Cheap to clone.
 pub struct Tracking<J> {
     shards: Arc<[Slot<Message<J>>]>,
+    references: Slot<references::Message>,
+    /// Phones are looked up by their keys.
+    keyring: Arc<Keyring>,
 }
 
 impl<J> Clone for Tracking<J> {
     fn clone(&self) -> Self {
-        Self { shards: Arc::clone(&self.shards) }
+        Self {
+            shards: Arc::clone(&self.shards),
+            references: self.references.clone(),
+            keyring: Arc::clone(&self.keyring),
+        }
     }
 }
 
@@ -79,10 +90,12 @@ impl<J> fmt::Debug for Tracking<J> {
     }
 }
 
-/// What a tracking shard is made with.
+/// What the branch is made with.
 struct Parts<J> {
     batch_max: usize,
     needs: Needs,
+    book: Arc<dyn Book>,
+    keyring: Arc<Keyring>,
     ledger: Arc<dyn Fn() -> Box<dyn Ledger> + Send + Sync>,
     tasks: Tasks,
     fallbacks: mpsc::Sender<Box<J>>,
@@ -92,12 +105,13 @@ struct Parts<J> {
 impl<J: Send + 'static> Tracking<J> {
     /// Makes the handle and the branch of the tree that it speaks to. Deliveries whose attempt failed with a channel left
     /// and time for it go into `fallbacks`; if that is full or closed they end. `wake` hears which webhook endpoints have
-    /// something to be sent; it must not block.
+    /// something to be sent; it must not block. By the `keyring`'s keys the phones of receipts are compared.
     #[must_use]
     pub fn new(
         config: &TrackingConfig,
         dispatch: &DispatchConfig,
         store: &Store,
+        keyring: &Arc<Keyring>,
         tasks: &Tasks,
         fallbacks: mpsc::Sender<Box<J>>,
         wake: Wake,
@@ -106,6 +120,8 @@ impl<J: Send + 'static> Tracking<J> {
         let parts = Parts {
             batch_max: config.batch_max,
             needs: Needs { leave: millis(dispatch.dispatch_within_ms), attempt: millis(dispatch.attempt_needs_ms) },
+            book: Arc::new(StoreBook(store.clone())),
+            keyring: Arc::clone(keyring),
             ledger: Arc::new(move || Box::new(StoreLedger::new(&store))),
             tasks: tasks.clone(),
             fallbacks,
@@ -117,13 +133,34 @@ impl<J: Send + 'static> Tracking<J> {
     fn from_parts(shards: usize, parts: Parts<J>) -> (Self, Child) {
         let parts = Arc::new(parts);
         let shards: Arc<[Slot<Message<J>>]> = (0..shards).map(|_| Slot::vacant()).collect();
-        let children = shards.iter().enumerate().map(|(number, slot)| {
+        let references = Slot::vacant();
+        let tracking = Self { shards, references, keyring: Arc::clone(&parts.keyring) };
+        let shards = tracking.shards.iter().enumerate().map(|(number, slot)| {
             let parts = Arc::clone(&parts);
             Child::actor("tracking shard", slot, move || (Shard::new(number), Arc::clone(&parts)))
                 .finishing(Message::<J>::Finish)
         });
-        let branch = Child::supervisor("tracking", Budget::default(), children.collect());
-        (Self { shards }, branch)
+        let mut children: Vec<Child> = shards.collect();
+        // Stopped first: what it finds still goes to a shard.
+        children.push(tracking.references_child(&parts));
+        (tracking, Child::supervisor("tracking", Budget::default(), children))
+    }
+
+    fn references_child(&self, parts: &Parts<J>) -> Child {
+        let shards = Arc::clone(&self.shards);
+        let deliver = move |attempt: CarrierAttempt, receipt: Receipt, reply: oneshot::Sender<()>| {
+            let CarrierAttempt { delivery, channel } = attempt;
+            // If nobody is alive to judge it, the drop of its reply tells the link to keep it.
+            let _down = shard(&shards, delivery).cast(Message::Receipt { delivery, channel, receipt, reply });
+        };
+        let parts = references::Parts {
+            batch_max: parts.batch_max,
+            book: Arc::clone(&parts.book),
+            deliver: Arc::new(deliver),
+            tasks: parts.tasks.clone(),
+        };
+        Child::actor("tracking references", &self.references, move || (References, parts.clone()))
+            .finishing(references::Message::Finish)
     }
 
     /// Tells that an attempt is about to start: before the wire, so that no receipt is earlier.
@@ -165,32 +202,50 @@ impl<J: Send + 'static> Tracking<J> {
         Arc::new(self.clone())
     }
 
-    /// The last byte of an id is random.
     fn shard(&self, delivery: DeliveryId) -> &Slot<Message<J>> {
-        &self.shards[usize::from(delivery.as_bytes()[15]) % self.shards.len()]
+        shard(&self.shards, delivery)
     }
+}
+
+/// The last byte of an id is random.
+fn shard<J>(shards: &[Slot<Message<J>>], delivery: DeliveryId) -> &Slot<Message<J>> {
+    &shards[usize::from(delivery.as_bytes()[15]) % shards.len()]
 }
 
 impl<J: Send + 'static> ReceiptSink for Tracking<J> {
     fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
-        let Subject::Attempt { delivery, channel } = receipt.subject else {
-            return Box::pin(std::future::ready(Err(NotDurable)));
-        };
         let (reply, durable) = oneshot::channel();
-        let sent = self.shard(delivery).cast(Message::Receipt { delivery, channel, receipt, reply });
-        Box::pin(async move {
-            if sent.is_err() {
-                return Err(NotDurable);
+        let sent = match receipt.subject.clone() {
+            Subject::Attempt { delivery, channel } => {
+                self.shard(delivery).cast(Message::Receipt { delivery, channel, receipt, reply }).is_ok()
             }
-            match tokio::time::timeout(RECEIPT_WAIT, durable).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(NotDurable),
+            Subject::Reference { references, phone } => {
+                let phone_key = phone.map(|phone| self.keyring.phone_key(phone));
+                let sought = Sought { upstream: receipt.upstream.clone(), references, phone_key };
+                let item = ByReference { receipt, sought, reply };
+                self.references.cast(references::Message::Receipt(item)).is_ok()
             }
-        })
+        };
+        Box::pin(wait(sent, durable))
     }
 
-    fn name(&self, _naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
-        Box::pin(std::future::ready(Err(NotDurable)))
+    fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+        let (reply, durable) = oneshot::channel();
+        let Naming { upstream, delivery, channel, phone, references } = naming;
+        let attempt = CarrierAttempt { delivery, channel };
+        let named = Named { upstream, references, attempt, phone_key: self.keyring.phone_key(phone) };
+        let sent = self.references.cast(references::Message::Name(references::Naming { named, reply })).is_ok();
+        Box::pin(wait(sent, durable))
+    }
+}
+
+async fn wait(sent: bool, durable: oneshot::Receiver<()>) -> Result<(), NotDurable> {
+    if !sent {
+        return Err(NotDurable);
+    }
+    match tokio::time::timeout(RECEIPT_WAIT, durable).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(NotDurable),
     }
 }
 

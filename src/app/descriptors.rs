@@ -22,7 +22,8 @@ const CONNECTIONS_MIN: usize = 64;
 /// [`StartError::Config`] if the limit leaves next to none.
 pub(super) fn connections(config: &Config) -> Result<usize, StartError> {
     let (wanted, allowed) = (config.http.connections_max, raise());
-    let reserved = RESERVED + 2 * config.store.readers + WEBHOOKS * config.webhooks.posts_max;
+    let carriers = config.callbacks.address().map_or(0, |_listens| config.callbacks.connections_max);
+    let reserved = RESERVED + carriers + 2 * config.store.readers + WEBHOOKS * config.webhooks.posts_max;
     let Some(possible) = fit(wanted, allowed, reserved) else {
         return Err(StartError::Config(format!(
             "http.connections_max: {wanted} connections do not fit into {allowed} open files (ulimit -n), of which the \

@@ -22,6 +22,7 @@ const CATCH_UP: Duration = Duration::from_millis(20);
 pub(crate) struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<At>>,
     per_second: u32,
+    burst: u32,
 }
 
 impl fmt::Debug for Pace {
@@ -39,9 +40,14 @@ impl Pace {
         let per_second = limit - (burst - 1);
         // Rounded up: a permit that comes a nanosecond late breaks no limit.
         let spacing = Duration::from_nanos(1_000_000_000_u64.div_ceil(u64::from(per_second)));
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(spacing).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, Monotonic), per_second }
+        let burst_max = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(spacing).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst_max);
+        Self { limiter: RateLimiter::direct_with_clock(quota, Monotonic), per_second, burst }
+    }
+
+    /// The permits that may be taken at once.
+    pub(crate) fn burst(&self) -> u32 {
+        self.burst
     }
 
     /// The permits of one second.

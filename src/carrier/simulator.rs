@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-pub use script::{Delay, Script};
+pub use script::{Ack, Delay, Plan, Planned, Script, plan};
+pub use second::Second;
 
 use super::upstream::{Attempt, Capabilities, Health, Outcome, ReceiptSink, ReceiptTrust, Upstream};
 use crate::domain::carrier::Channel;
@@ -29,8 +30,6 @@ use crate::domain::ids::DeliveryId;
 use crate::domain::phone::Phone;
 use crate::domain::reference::UpstreamId;
 use pump::Pump;
-use script::{Ack, plan};
-use second::Second;
 
 /// One attempt as the carrier saw it, for tests that judge what left the house.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -126,6 +126,15 @@ pub enum Subject {
     Reference { references: Vec<Reference>, phone: Option<Phone> },
 }
 
+impl Subject {
+    /// The attempt whose [`Attempt::id`] is `text`.
+    #[must_use]
+    pub fn of_attempt_id(text: &str) -> Option<Self> {
+        let (delivery, channel) = text.rsplit_once('-')?;
+        Some(Self::Attempt { delivery: delivery.parse().ok()?, channel: Channel::from_name(channel)? })
+    }
+}
+
 /// What a carrier calls an attempt that it accepted. A link that gets receipts by reference has this made durable before
 /// it reports [`Outcome::Accepted`].
 #[derive(Clone, PartialEq, Eq, Debug)]

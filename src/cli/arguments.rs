@@ -1,5 +1,7 @@
 //! What can be typed. Values are parsed into the domain's types here, so that a wrong one is a usage error.
 
+mod link;
+mod sim;
 mod webhook;
 
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use crate::domain::ids::{AccountId, KeyId};
 use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::AccountName;
 use crate::records::ledger::Reference;
+pub(super) use link::LinkCommand;
+pub(super) use sim::{SimCommand, SmppArguments};
 pub(super) use webhook::{AttemptsArguments, CreateArguments, ReplayArguments, WebhookCommand};
 
 /// NEXO ROUTE: one HTTP POST sends a one-time code to any Vietnamese mobile.
@@ -49,9 +53,15 @@ pub(super) enum Command {
     /// Endpoints that are told how deliveries end
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// The upstreams that carry codes
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// The keys that encrypt phones in the database
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Carriers to rehearse with
+    #[command(subcommand)]
+    Sim(SimCommand),
 }
 
 #[derive(Debug, Args)]
@@ -212,7 +222,11 @@ mod tests {
             &format!("key revoke {ID}"),
             &format!("credit --account {ID} --bucket bonus_credit --usd 10 --reference r1"),
             &format!("webhook list --account {ID}"),
+            "link list",
+            "link pause vt_smsc",
+            "link resume vt_smsc",
             "secrets create",
+            "sim smpp --port 0 --receipt-ids decimal --receipts tlv",
         ] {
             for line in [format!("--json --config x.toml {command}"), format!("{command} --config x.toml --json")] {
                 let arguments = parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -230,7 +244,10 @@ mod tests {
             "account create",
             "account show 123",
             "account list --limit 0",
+            "sim smpp --password 123456789",
             &format!("key create --account {ID}0"),
+            "link pause",
+            "link pause Vt-Smsc",
             &format!("credit --account {ID} --bucket cash --usd 1 --reference r"),
             &format!("credit --account {ID} --bucket balance --usd 0 --reference r"),
             &format!("credit --account {ID} --bucket balance --usd -1 --reference r"),

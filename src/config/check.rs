@@ -2,6 +2,7 @@
 //! each other. All breaches are reported at once.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 
 use super::error::{ConfigError, Problem};
 use super::{Config, SimulatorConfig};
@@ -14,6 +15,7 @@ const MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let mut rules = Rules(Vec::new());
     listeners(config, &mut rules);
+    callbacks(config, &mut rules);
     storage(config, &mut rules);
     capacities(config, &mut rules);
     durations(config, &mut rules);
@@ -50,6 +52,26 @@ fn listeners(config: &Config, rules: &mut Rules) {
         "http.connections_per_ip_max",
         "must not be above http.connections_max",
     );
+}
+
+fn callbacks(config: &Config, rules: &mut Rules) {
+    let callbacks = &config.callbacks;
+    let address = callbacks.address();
+    rules.require(
+        callbacks.listen.is_empty() || address.is_some(),
+        "callbacks.listen",
+        "must be ADDRESS:PORT, or empty for none",
+    );
+    let taken = |other: &SocketAddr| address.is_some_and(|address| address.port() != 0 && address == *other);
+    rules.require(
+        !taken(&config.http.bind) && !taken(&config.ops.bind),
+        "callbacks.listen",
+        "must differ from http.bind and ops.bind",
+    );
+    rules.between("callbacks.connections_max", callbacks.connections_max, 1, 65_536);
+    rules.between("callbacks.body_bytes_max", callbacks.body_bytes_max, 256, 1 << 20);
+    rules.between("callbacks.read_ms", callbacks.read_ms, 1, MS_MAX);
+    rules.between("callbacks.idle_ms", callbacks.idle_ms, 1, MS_MAX);
 }
 
 fn storage(config: &Config, rules: &mut Rules) {
@@ -205,6 +227,9 @@ mod tests {
             ("", &[][..]),
             ("[http]\nbind = \"127.0.0.1:9464\"", &["ops.bind"]),
             ("[http]\nbind = \"127.0.0.1:0\"\n[ops]\nbind = \"127.0.0.1:0\"", &[]),
+            ("[callbacks]\nlisten = \"here\"", &["callbacks.listen"]),
+            ("[callbacks]\nlisten = \"127.0.0.1:9464\"\nread_ms = 0", &["callbacks.listen", "callbacks.read_ms"]),
+            ("[callbacks]\nlisten = \"127.0.0.1:0\"", &[]),
             ("[http]\nconnections_max = 10", &["http.connections_per_ip_max"]),
             ("[http]\nconnections_per_ip_max = 0", &["http.connections_per_ip_max"]),
             ("[http]\ndeposit_url = \"javascript:x\"", &["http.deposit_url"]),

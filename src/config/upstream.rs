@@ -12,10 +12,12 @@ use serde::Deserialize;
 pub struct CarriersConfig {
     /// Empty: the table that is compiled in (`config/carriers.toml`).
     pub file: PathBuf,
+    /// Ported numbers by the million, `phone,carrier` a line; empty: none beside those that the table lists.
+    pub ported_file: PathBuf,
 }
 
 /// The simulator's script; each rate is a share of 0–1.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatorConfig {
     pub seed: u64,

@@ -1,15 +1,11 @@
-//! Carriers, channels and the numbering plan that leads from a phone to them.
+//! Carriers, their networks and channels, and what leads to them.
 //!
-//! The plan is data (`config/carriers.toml`); this is the rule that reads it: a number that is known to be ported goes to
-//! its new network, otherwise the longest prefix wins, two or three national digits. A prefix names the carrier to which it
-//! was allotted; nobody outside the operators can look a ported number up, so those that matter are listed.
+//! Which of them serves a phone is the numbering plan's rule (`domain::numbering`).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::money::MicroUsd;
-use crate::domain::phone::Phone;
 
 /// The name of a carrier as the API shows it, e.g. `viettel`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,6 +118,11 @@ impl Channels {
         }
     }
 
+    /// Every channel, the first one first.
+    pub fn iter(self) -> impl Iterator<Item = Channel> {
+        std::iter::once(self.first).chain(self.fallback)
+    }
+
     #[must_use]
     pub fn contains(self, channel: Channel) -> bool {
         self.first == channel || self.fallback == Some(channel)
@@ -133,6 +134,44 @@ impl Channels {
         match choice {
             ChannelChoice::Auto => Some(self),
             ChannelChoice::Only(channel) => self.contains(channel).then(|| Self::only(channel)),
+        }
+    }
+}
+
+/// How it became known which carrier serves a phone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub enum CarrierSource {
+    /// The carrier to which the number's prefix was allotted.
+    #[default]
+    Prefix,
+    /// The operator's list of ported numbers.
+    Override,
+    /// What a carrier told of the phone's network lately.
+    Learned,
+    /// The provider of number look-ups was asked for this order.
+    LookUp,
+}
+
+impl CarrierSource {
+    /// As it is stored; a prefix is nothing to be told.
+    #[must_use]
+    pub const fn number(self) -> Option<i64> {
+        match self {
+            Self::Prefix => None,
+            Self::Override => Some(1),
+            Self::Learned => Some(2),
+            Self::LookUp => Some(3),
+        }
+    }
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prefix => "prefix",
+            Self::Override => "override",
+            Self::Learned => "learned",
+            Self::LookUp => "lookup",
         }
     }
 }
@@ -154,129 +193,19 @@ pub enum Unroutable {
     Unassigned,
 }
 
-/// Whose a prefix is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Allotment {
-    Served(Arc<Route>),
-    NotServed(Carrier),
-}
-
-/// A row of the plan that cannot be.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum InvalidPlan {
-    #[error("prefix {0:?} is not two or three digits that start with 3, 5, 7, 8 or 9")]
-    Prefix(String),
-    #[error("prefix {0:?} is given twice")]
-    Twice(String),
-}
-
-/// Phone → carrier, answered by one array look-up, and one in the list of ported numbers if there is any.
-#[derive(Clone, Debug)]
-pub struct NumberingPlan {
-    by_three_digits: Box<[Option<Allotment>]>,
-    ported: HashMap<Phone, Allotment>,
-}
-
-impl NumberingPlan {
-    /// Builds the plan from rows of (national prefix, allotment).
-    ///
-    /// # Errors
-    /// [`InvalidPlan`] for a prefix that no mobile can have or that is given twice.
-    pub fn new(rows: &[(String, Allotment)]) -> Result<Self, InvalidPlan> {
-        let mut table: Vec<Option<(usize, Allotment)>> = vec![None; 1_000];
-        for (prefix, allotment) in rows {
-            let len = prefix.len();
-            let valid = (2..=3).contains(&len) && prefix.bytes().all(|b| b.is_ascii_digit());
-            if !valid || !prefix.starts_with(['3', '5', '7', '8', '9']) {
-                return Err(InvalidPlan::Prefix(prefix.clone()));
-            }
-            let number: usize = prefix.parse().map_err(|_| InvalidPlan::Prefix(prefix.clone()))?;
-            let covered = if len == 2 { number * 10..number * 10 + 10 } else { number..number + 1 };
-            for entry in &mut table[covered] {
-                match entry {
-                    Some((known, _)) if *known == len => return Err(InvalidPlan::Twice(prefix.clone())),
-                    Some((known, _)) if *known > len => {}
-                    _ => *entry = Some((len, allotment.clone())),
-                }
-            }
-        }
-        let by_three_digits = table.into_iter().map(|e| e.map(|(_, allotment)| allotment)).collect();
-        Ok(Self { by_three_digits, ported: HashMap::new() })
-    }
-
-    /// The plan with numbers that moved to another network than their prefix says.
-    #[must_use]
-    pub fn with_ported(mut self, ported: HashMap<Phone, Allotment>) -> Self {
-        self.ported = ported;
-        self
-    }
-
-    /// # Errors
-    /// [`Unroutable`] if the prefix has no carrier or one that is not configured here.
-    pub fn route(&self, phone: Phone) -> Result<&Arc<Route>, Unroutable> {
-        let index = usize::try_from(phone.national() / 1_000_000).unwrap_or(usize::MAX);
-        let ported = if self.ported.is_empty() { None } else { self.ported.get(&phone) };
-        match ported.or_else(|| self.by_three_digits.get(index)?.as_ref()) {
-            Some(Allotment::Served(route)) => Ok(route),
-            Some(Allotment::NotServed(carrier)) => Err(Unroutable::NotServed(carrier.clone())),
-            None => Err(Unroutable::Unassigned),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn carrier(name: &str) -> Carrier {
-        Carrier::new(name).expect("a sane name")
-    }
-
-    fn route(name: &str, channels: &[Channel]) -> Arc<Route> {
-        Arc::new(Route {
-            carrier: carrier(name),
-            channels: Channels::from_list(channels).expect("a sane list"),
-            price: MicroUsd::from_micros(22_000),
-        })
-    }
-
     #[test]
-    fn the_longest_prefix_wins_in_any_order() {
-        let two = ("99".to_owned(), Allotment::Served(route("viettel", &[Channel::Voice])));
-        let three = ("993".to_owned(), Allotment::NotServed(carrier("gmobile")));
-        for rows in [[two.clone(), three.clone()], [three, two]] {
-            let plan = NumberingPlan::new(&rows).expect("valid");
-            let phone = |text| Phone::parse(text).expect("valid");
-            assert_eq!(plan.route(phone("+84992000000")).map(|r| r.carrier.as_str()), Ok("viettel"));
-            assert_eq!(plan.route(phone("+84993000000")), Err(Unroutable::NotServed(carrier("gmobile"))));
-            assert_eq!(plan.route(phone("+84981234567")), Err(Unroutable::Unassigned));
+    fn a_network_has_five_or_six_digits() {
+        let viettel = NetworkCode::parse("45204");
+        assert!(viettel.is_some());
+        assert_eq!(NetworkCode::parse("452-04"), viettel);
+        assert_eq!(NetworkCode::parse("452 04"), viettel);
+        for text in ["", "4520", "452-04-1-23", "viettel", "４５２０４"] {
+            assert_eq!(NetworkCode::parse(text), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_ported_number_goes_to_its_new_network_whatever_its_prefix() {
-        let rows = [("98".to_owned(), Allotment::Served(route("viettel", &[Channel::Voice])))];
-        let phone = |text| Phone::parse(text).expect("valid");
-        let moved = |to| HashMap::from([(phone("+84981234567"), to)]);
-        let plan = NumberingPlan::new(&rows).expect("valid");
-        let away = plan.clone().with_ported(moved(Allotment::NotServed(carrier("gmobile"))));
-        assert_eq!(away.route(phone("+84981234567")), Err(Unroutable::NotServed(carrier("gmobile"))));
-        let over = plan.with_ported(moved(Allotment::Served(route("mobifone", &[Channel::Sms]))));
-        assert_eq!(over.route(phone("+84981234567")).map(|r| r.carrier.as_str()), Ok("mobifone"));
-        assert_eq!(over.route(phone("+84981234568")).map(|r| r.carrier.as_str()), Ok("viettel"));
-    }
-
-    #[test]
-    fn refuses_impossible_and_repeated_prefixes() {
-        let served = Allotment::Served(route("viettel", &[Channel::Sms]));
-        for bad in ["", "9", "24", "9999", "9a"] {
-            assert_eq!(
-                NumberingPlan::new(&[(bad.into(), served.clone())]).err(),
-                Some(InvalidPlan::Prefix(bad.into()))
-            );
-        }
-        let twice = [("98".to_owned(), served.clone()), ("98".to_owned(), served)];
-        assert_eq!(NumberingPlan::new(&twice).err(), Some(InvalidPlan::Twice("98".into())));
     }
 
     #[test]

@@ -103,6 +103,10 @@ id! {
     /// One POST of an event to an endpoint, and its record.
     AttemptId
 }
+id! {
+    /// A receipt that is parked until its attempt has a name: random, because it has no order.
+    ReceiptId
+}
 
 impl DeliveryId {
     /// The smallest id that can have been made at `at`: the lower end of a range over the primary key.

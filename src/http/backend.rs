@@ -4,12 +4,12 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::domain::api_key::KeyHash;
-use crate::domain::carrier::{Route, Unroutable};
+use crate::domain::carrier::Unroutable;
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::Buckets;
+use crate::domain::numbering::Routed;
 use crate::domain::phone::Phone;
 use crate::records::attempts::{self, AttemptListing, AttemptPage};
 use crate::records::deliveries::{Delivery, ListError, Listing, Page};
@@ -47,7 +47,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// # Errors
     /// [`Unroutable`] if no configured carrier serves the phone.
-    fn route(&self, phone: Phone) -> Result<Arc<Route>, Unroutable>;
+    fn route(&self, phone: Phone) -> Result<Routed, Unroutable>;
 
     /// Runs the use case to its end.
     fn send(&self, caller: Caller, request: SendRequest) -> impl Future<Output = Answer> + Send;

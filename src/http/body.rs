@@ -1,4 +1,4 @@
-//! The body of one request, read within its limits: 4 KiB and one deadline over all of it.
+//! The body of one request, read within its limits: 4 KiB for customers, and one deadline over all of it.
 //!
 //! A body that says that it is longer is refused unread. It knows whether all of it was taken: if not, the listener
 //! closes the connection after the answer.
@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::http::error::ApiError;
 
-/// The most bytes that a body may have.
+/// The most bytes that a customer's body may have.
 pub const BODY_MAX: usize = 4096;
 
 /// A body that comes over the wire, or the rest of it.
@@ -47,8 +47,19 @@ impl Body {
     /// # Errors
     /// `body_too_large` if it grows past the limit, `invalid_request` if it stops or does not come in time.
     pub(crate) async fn read(&mut self) -> Result<Bytes, ApiError> {
+        self.read_up_to(BODY_MAX).await
+    }
+
+    /// Reads all of a body that has at most `bytes_max`.
+    ///
+    /// # Errors
+    /// As [`Body::read`]; one that declares more is refused unread.
+    pub(crate) async fn read_up_to(&mut self, bytes_max: usize) -> Result<Bytes, ApiError> {
+        if self.incoming.size_hint().exact().is_some_and(|declared| declared > bytes_max as u64) {
+            return Err(ApiError::BodyTooLarge);
+        }
         let deadline = self.deadline;
-        let mut whole = pin!(self.collect());
+        let mut whole = pin!(self.collect(bytes_max));
         // It usually came with its head: no timer then.
         if let Some(read) = whole.as_mut().now_or_never() {
             return read;
@@ -57,14 +68,14 @@ impl Body {
         tokio::time::timeout(deadline, whole).await.map_err(late)?
     }
 
-    async fn collect(&mut self) -> Result<Bytes, ApiError> {
+    async fn collect(&mut self, bytes_max: usize) -> Result<Bytes, ApiError> {
         let first = self.next().await?;
         let Some(first) = first else { return Ok(Bytes::new()) };
         if self.is_spent() {
-            return if first.len() > BODY_MAX { Err(ApiError::BodyTooLarge) } else { Ok(first) };
+            return if first.len() > bytes_max { Err(ApiError::BodyTooLarge) } else { Ok(first) };
         }
         let mut whole = BytesMut::from(first);
-        while whole.len() <= BODY_MAX {
+        while whole.len() <= bytes_max {
             match self.next().await? {
                 Some(data) => whole.extend_from_slice(&data),
                 None => return Ok(whole.freeze()),

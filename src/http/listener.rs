@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{HttpConfig, millis};
+use crate::config::{CallbacksConfig, HttpConfig, millis};
 use crate::http::Reply;
 use crate::http::body::Body;
 use crate::http::error::ApiError;
@@ -94,6 +94,21 @@ impl From<&HttpConfig> for Limits {
             body_read: millis(config.body_read_ms),
             idle: millis(config.idle_ms),
             write: millis(config.write_ms),
+        }
+    }
+}
+
+impl From<&CallbacksConfig> for Limits {
+    fn from(config: &CallbacksConfig) -> Self {
+        let read = millis(config.read_ms);
+        Self {
+            connections_max: config.connections_max,
+            connections_per_ip_max: config.connections_max,
+            first_byte: read,
+            header_read: read,
+            body_read: read,
+            idle: millis(config.idle_ms),
+            ..Self::default()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The operators' listener: `/metrics`, `/livez`, `/readyz`. It has no authentication: its port is private.
+//! The operators' listener: `/metrics`, `/livez`, `/readyz`, `/links`. It has no authentication: its port is private.
 //!
 //! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations, a
 //! key list that is young enough or every link is missing, and from the moment the daemon begins to stop.
@@ -17,7 +17,7 @@ use crate::http::listener::{Call, Handler};
 use crate::http::wire;
 use crate::telemetry::names;
 
-const ROUTES: [&str; 4] = ["/metrics", "/livez", "/readyz", "unknown ops"];
+const ROUTES: [&str; 5] = ["/metrics", "/livez", "/readyz", "/links", "unknown ops"];
 /// A check that takes longer has failed: who asks must not wait for a database that hangs.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -63,10 +63,46 @@ impl Health {
     }
 }
 
+/// One link as operators see it; nothing of it is a secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkHealth {
+    pub upstream: String,
+    pub health: &'static str,
+    /// An operator has stopped new work on it.
+    pub paused: bool,
+    /// Attempts that await their outcome, and the most that may.
+    pub in_flight: usize,
+    pub window: usize,
+    /// Its own limit, if it has one.
+    pub rate_per_second: Option<u32>,
+}
+
+fn links_body(links: &[LinkHealth]) -> Bytes {
+    let one = |link: &LinkHealth| {
+        let object = Object::with_capacity(160)
+            .quoted("upstream", &link.upstream)
+            .quoted("health", link.health)
+            .plain("paused", link.paused)
+            .plain("in_flight", link.in_flight)
+            .plain("window", link.window);
+        match link.rate_per_second {
+            Some(rate) => object.plain("rate_per_second", rate),
+            None => object.plain("rate_per_second", "null"),
+        }
+        .finish()
+    };
+    let links: Vec<Vec<u8>> = links.iter().map(one).collect();
+    let list = [b"[".as_slice(), &links.join(&b","[..]), b"]"].concat();
+    Object::with_capacity(list.len() + 16).json("links", &list).finish().into()
+}
+
 /// Who knows how the house is.
 pub trait Readiness: Send + Sync + 'static {
     /// Looks now.
     fn check(&self) -> impl Future<Output = Health> + Send;
+
+    /// Every link, by name.
+    fn links(&self) -> Vec<LinkHealth>;
 }
 
 /// The handler of the operators' listener.
@@ -103,7 +139,7 @@ where
 
     async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {
         let path = call.head.uri.path();
-        let route = ROUTES[..3].iter().position(|known| *known == path).ok_or(ApiError::NotFound)?;
+        let route = ROUTES[..4].iter().position(|known| *known == path).ok_or(ApiError::NotFound)?;
         call.route = route;
         if !matches!(call.head.method, Method::GET | Method::HEAD) {
             return Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" });
@@ -116,6 +152,7 @@ where
                 reply
             }
             1 => wire::json(StatusCode::OK, Bytes::from_static(b"{\"live\":true}")),
+            3 => wire::json(StatusCode::OK, links_body(&self.readiness.links())),
             _ => {
                 let health = self.health().await;
                 let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

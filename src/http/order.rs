@@ -7,14 +7,14 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
-use crate::domain::carrier::{Channel, ChannelChoice, Channels, Route, Unroutable};
+use crate::domain::carrier::{Carrier, Channel, ChannelChoice, Channels, Unroutable};
 use crate::domain::code::OtpCode;
 use crate::domain::metadata::Metadata;
+use crate::domain::numbering::Routed;
 use crate::domain::phone::{InvalidPhone, Phone};
 use crate::http::error::ApiError;
 
@@ -25,7 +25,9 @@ mod visitors;
 pub(crate) struct Order {
     pub(crate) phone: Phone,
     pub(crate) code: OtpCode,
-    pub(crate) route: Arc<Route>,
+    pub(crate) routed: Routed,
+    /// What the caller asked for, and what it leaves of the carrier's channels.
+    pub(crate) choice: ChannelChoice,
     pub(crate) channels: Channels,
     pub(crate) metadata: Option<Metadata>,
 }
@@ -35,17 +37,16 @@ impl Order {
     ///
     /// # Errors
     /// The first that fails.
-    pub(crate) fn read(
-        body: &[u8],
-        route: impl FnOnce(Phone) -> Result<Arc<Route>, Unroutable>,
-    ) -> Result<Self, ApiError> {
+    pub(crate) fn read(body: &[u8], route: impl FnOnce(Phone) -> Result<Routed, Unroutable>) -> Result<Self, ApiError> {
         let fields = Fields::read(body)?;
         let phone = phone(&fields.phone)?;
-        let route = route(phone).map_err(unroutable)?;
+        let routed = route(phone).map_err(unroutable)?;
         let code = code(&fields.code)?;
-        let channels = channels(&fields.channel, &route)?;
+        let choice = choice(&fields.channel)?;
+        let route = &routed.route;
+        let channels = route.channels.choose(choice).ok_or_else(|| not_reached(&route.carrier))?;
         let metadata = metadata(fields.metadata)?;
-        Ok(Self { phone, code, route, channels, metadata })
+        Ok(Self { phone, code, routed, choice, channels, metadata })
     }
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn parse_phone(text: &str) -> Result<Phone, ApiError> {
     })
 }
 
-fn unroutable(why: Unroutable) -> ApiError {
+pub(crate) fn unroutable(why: Unroutable) -> ApiError {
     match why {
         Unroutable::NotServed(carrier) => ApiError::InvalidPhone {
             message: format!("numbers of {} are not served here", carrier.as_str()).into(),
@@ -95,21 +96,23 @@ fn code(field: &Field<'_>) -> Result<OtpCode, ApiError> {
     }
 }
 
-fn channels(field: &Field<'_>, route: &Route) -> Result<Channels, ApiError> {
+/// The refusal of a channel that does not reach the carrier.
+pub(crate) fn not_reached(carrier: &Carrier) -> ApiError {
+    let message = format!("{} is not reached by this channel", carrier.as_str());
+    ApiError::invalid("channel", message)
+}
+
+fn choice(field: &Field<'_>) -> Result<ChannelChoice, ApiError> {
     let refused = |message: Cow<'static, str>| ApiError::invalid("channel", message);
-    let choice = match field {
-        Field::Absent | Field::Null => ChannelChoice::Auto,
-        Field::Text(name) if name == "auto" => ChannelChoice::Auto,
+    match field {
+        Field::Absent | Field::Null => Ok(ChannelChoice::Auto),
+        Field::Text(name) if name == "auto" => Ok(ChannelChoice::Auto),
         Field::Text(name) => match Channel::from_name(name) {
-            Some(channel) => ChannelChoice::Only(channel),
-            None => return Err(refused("channel is auto, voice or sms".into())),
+            Some(channel) => Ok(ChannelChoice::Only(channel)),
+            None => Err(refused("channel is auto, voice or sms".into())),
         },
-        Field::Other => return Err(refused("channel is a string: auto, voice or sms".into())),
-    };
-    route
-        .channels
-        .choose(choice)
-        .ok_or_else(|| refused(format!("{} is not reached by this channel", route.carrier.as_str()).into()))
+        Field::Other => Err(refused("channel is a string: auto, voice or sms".into())),
+    }
 }
 
 fn metadata(field: Option<Pairs>) -> Result<Option<Metadata>, ApiError> {

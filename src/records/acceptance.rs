@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::carrier::{Carrier, CarrierSource, Channel};
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
 use crate::domain::posting;
@@ -34,6 +34,7 @@ pub struct Order {
     pub phone_sealed: Vec<u8>,
     pub metadata_sealed: Option<Vec<u8>>,
     pub carrier: Carrier,
+    pub carrier_source: CarrierSource,
     pub channel: Channel,
     pub price: MicroUsd,
     /// From the claim of the window to the settle time.
@@ -125,6 +126,7 @@ static WRITE_DELIVERIES: Statement = Statement::new(
         Type::Bytes,
         Type::Bytes,
         Type::Text,
+        Type::I64,
         Type::Text,
         Type::I64,
         Type::I64,
@@ -133,12 +135,11 @@ static WRITE_DELIVERIES: Statement = Statement::new(
         Type::I64,
     ],
     &[],
-    "WITH r(id, account, phone_key, phone_sealed, metadata_sealed, carrier, channel, from_free, from_bonus, \
-     from_balance, created_us, settle_us) AS ({rows}) \
-     INSERT INTO deliveries (id, account, phone_key, phone_sealed, metadata_sealed, carrier, channel, from_free, \
-     from_bonus, from_balance, created_us, settle_us, status) \
-     SELECT id, account, phone_key, phone_sealed, metadata_sealed, carrier, channel, from_free, from_bonus, \
-     from_balance, created_us, settle_us, 0 FROM r",
+    "WITH r(id, account, phone_key, phone_sealed, metadata_sealed, carrier, carrier_source, channel, from_free, from_bonus, \
+     from_balance, created_us, settle_us) AS ({rows}) INSERT INTO deliveries (id, account, phone_key, phone_sealed, \
+     metadata_sealed, carrier, carrier_source, channel, from_free, from_bonus, from_balance, created_us, settle_us, status) \
+     SELECT id, account, phone_key, phone_sealed, metadata_sealed, carrier, carrier_source, channel, from_free, \
+     from_bonus, from_balance, created_us, settle_us, 0 FROM r",
 );
 
 static CLOCK: Statement = Statement::new("clock", &[], &[], "SELECT {now_us}");
@@ -354,6 +355,7 @@ fn delivery_writes<'a>(charged: &[(&'a Order, Timestamp, Buckets)]) -> Write<'a>
         Column::Bytes(charged.iter().map(|(order, ..)| order.phone_sealed.as_slice()).collect()),
         Column::OptBytes(charged.iter().map(|(order, ..)| order.metadata_sealed.as_deref()).collect()),
         Column::Text(charged.iter().map(|(order, ..)| order.carrier.as_str()).collect()),
+        Column::OptI64(charged.iter().map(|(order, ..)| order.carrier_source.number()).collect()),
         Column::Text(charged.iter().map(|(order, ..)| order.channel.as_str()).collect()),
         amounts(|split| split.free),
         amounts(|split| split.bonus),

@@ -21,6 +21,10 @@ pub const UNSEEN: &[(u8, &str)] = &[
         2,
         "that every dispatch had its charge, and was one per delivery and channel: a carrier sees dispatches, rows do not",
     ),
+    (
+        3,
+        "that each receipt found its own delivery: what carriers call attempts is their word, and rows hold it two days",
+    ),
     (4, "that every 202 has its row and no other answer moved money: rows do not hold answers"),
     (5, "that a claimed event was sent at most once: its receiver sees that, by `webhook-id`"),
     (6, "that no code was written anywhere: search logs, metrics and the database's files for one that you sent"),

@@ -53,6 +53,10 @@ pub enum SendError {
     NoRouteNow { retry_after: Duration },
     /// 502 `no_route`: refused on the last channel, or could not leave; refunded.
     NoRoute { delivery: DeliveryId },
+    /// 400 `invalid_phone`: a look-up found the phone on a network that is not served.
+    NotServed { carrier: Carrier },
+    /// 400 `invalid_request`: a look-up found the phone on a network that the chosen channel does not reach.
+    NoChannel { carrier: Carrier },
     /// 409.
     IdempotencyInProgress,
     /// 422.
@@ -75,6 +79,8 @@ impl SendError {
             Self::CarrierLimited { .. } => "carrier_rate_limited",
             Self::NoRouteNow { .. } => "no_route_now",
             Self::NoRoute { .. } => "no_route",
+            Self::NotServed { .. } => "not_served",
+            Self::NoChannel { .. } => "no_channel",
             Self::IdempotencyInProgress => "idempotency_in_progress",
             Self::IdempotencyReused => "idempotency_key_reused",
             Self::StaleKey => "stale_key",

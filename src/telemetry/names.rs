@@ -87,9 +87,9 @@ declare! {
     Gauge: pub const COOLDOWN_WINDOWS: &str = "nexo_cooldown_windows";
 
     // ---- wallet, tracking and notify: the group commits
-    /// Rows of one group commit, by kind (accept, settle, claim, result).
+    /// Rows of one group commit, by kind (accept, settle, name, park, claim, result).
     Histogram in ROWS: pub const COMMIT_ROWS: &str = "nexo_commit_rows";
-    /// Seconds that one group commit took, by kind (accept, settle, claim, result).
+    /// Seconds that one group commit took, by kind (accept, settle, name, park, claim, result).
     Histogram in LATENCY: pub const COMMIT_SECONDS: &str = "nexo_commit_seconds";
     /// Group commits that did not report success, by kind and outcome (not_committed, unknown).
     Counter: pub const COMMITS_FAILED: &str = "nexo_commits_failed_total";
@@ -97,6 +97,18 @@ declare! {
     Counter: pub const VERDICTS: &str = "nexo_verdicts_total";
     /// Commits of unknown outcome that were resolved, by what they turned out to be (committed, never).
     Counter: pub const COMMITS_RESOLVED: &str = "nexo_commits_resolved_total";
+
+    // ---- routing
+    /// Phones whose network this node has learned.
+    Gauge: pub const LEARNED: &str = "nexo_learned_phones";
+    /// What was heard of phones' networks and not remembered, because too much waited to be written.
+    Counter: pub const LEARNED_LOST: &str = "nexo_learned_lost_total";
+    /// Orders by how their carrier was found (prefix, override, learned, lookup).
+    Counter: pub const ORDERS_ROUTED: &str = "nexo_orders_routed_total";
+    /// Look-ups of numbers, by outcome (answered, unknown, failed, late, shed).
+    Counter: pub const LOOK_UPS: &str = "nexo_look_ups_total";
+    /// Reloads of the carrier table and the ported numbers, by outcome (taken, refused).
+    Counter: pub const RELOADS: &str = "nexo_reloads_total";
 
     // ---- dispatch
     /// Attempts by carrier, channel and outcome.
@@ -107,20 +119,50 @@ declare! {
     Histogram in LATENCY: pub const ACK_SECONDS: &str = "nexo_ack_seconds";
     /// Deliveries that went on to their second channel, by carrier.
     Counter: pub const FALLBACKS: &str = "nexo_fallbacks_total";
-    /// Jobs that wait in a carrier's queue.
+    /// Attempts that were not sent and went on to another link of the same channel, by carrier and channel.
+    Counter: pub const TRIED_AGAIN: &str = "nexo_tried_again_total";
+    /// 1 if the queue takes new orders, as far as its links go, by carrier and channel.
+    Gauge: pub const QUEUE_OPEN: &str = "nexo_queue_open";
+    /// Jobs that wait in a queue, by carrier and channel.
     Gauge: pub const QUEUE_DEPTH: &str = "nexo_queue_depth";
-    /// Slots of a carrier's queue that are reserved or taken.
+    /// Slots of a queue that are reserved or taken, by carrier and channel.
     Gauge: pub const QUEUE_SLOTS: &str = "nexo_queue_slots";
-    /// Age in seconds of the oldest job that waits in a carrier's queue.
+    /// Age in seconds of the oldest job that waits in a queue, by carrier and channel.
     Gauge: pub const QUEUE_OLDEST_SECONDS: &str = "nexo_queue_oldest_seconds";
-    /// Jobs that could not leave in time, by carrier.
+    /// Jobs that could not leave in time, by carrier and channel.
     Counter: pub const DISPATCH_EXPIRED: &str = "nexo_dispatch_expired_total";
-    /// Jobs that were settled because their queue died before they left, by carrier.
+    /// Jobs that were settled because their queue died before they left, by carrier and channel.
     Counter: pub const DISPATCH_LOST: &str = "nexo_dispatch_lost_total";
+    /// Times that a breaker opened, by carrier and channel.
+    Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
+
+    // ---- dispatch: links
     /// 1 if the link is up, by link.
     Gauge: pub const LINK_UP: &str = "nexo_link_up";
-    /// Times that a carrier's breaker opened, by carrier.
-    Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
+    /// 1 if the other side refuses the link as it is configured, by link.
+    Gauge: pub const LINK_MISCONFIGURED: &str = "nexo_link_misconfigured";
+    /// 1 if an operator paused the link, by link.
+    Gauge: pub const LINK_PAUSED: &str = "nexo_link_paused";
+    /// Attempts that await their outcome, by link.
+    Gauge: pub const LINK_RUNNING: &str = "nexo_link_running";
+    /// The most attempts that may await their outcome at once, by link.
+    Gauge: pub const LINK_WINDOW: &str = "nexo_link_window";
+    /// Attempts by link and outcome.
+    Counter: pub const LINK_ATTEMPTS: &str = "nexo_link_attempts_total";
+
+    // ---- carrier/http: links to providers over HTTP, and their callbacks
+    /// What became of requests, by link and answer (the hundred of its status, lost, unreachable).
+    Counter: pub const HTTP_LINK_ANSWERS: &str = "nexo_http_link_answers_total";
+    /// Seconds from a request to its answer or loss, by link.
+    Histogram in LATENCY: pub const HTTP_LINK_SECONDS: &str = "nexo_http_link_seconds";
+    /// Times that a provider asked for less, by link.
+    Counter: pub const HTTP_LINK_THROTTLED: &str = "nexo_http_link_throttled_total";
+    /// Answers that no rule of the settings foresaw, by link.
+    Counter: pub const HTTP_LINK_UNFORESEEN: &str = "nexo_http_link_unforeseen_total";
+    /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, no_place, gave_up).
+    Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
+    /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, unreadable, not_durable).
+    Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
 
     // ---- carrier: SMPP links
     /// Connections of a link that are bound, by link.
@@ -149,6 +191,10 @@ declare! {
     Gauge: pub const DELIVERIES_IN_FLIGHT: &str = "nexo_deliveries_in_flight";
     /// Receipts by carrier and state.
     Counter: pub const RECEIPTS: &str = "nexo_receipts_total";
+    /// Receipts that came before their attempt had a name, by upstream: they wait for it a minute.
+    Counter: pub const RECEIPTS_PARKED: &str = "nexo_receipts_parked_total";
+    /// Receipts that waited a minute for an attempt that nobody named, by upstream: each may be a code that came and was refunded.
+    Counter: pub const RECEIPTS_UNMATCHED: &str = "nexo_receipts_unmatched_total";
     /// Deliveries that this node ended, by state and carrier.
     Counter: pub const SETTLED: &str = "nexo_settled_total";
     /// Seconds from the commit of the charge to the final state, by state and carrier.

@@ -4,13 +4,11 @@
 //! a proxy that is set for others is not used. Holds no connection; lines do.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use crate::config::WebhooksConfig;
 use crate::domain::endpoint_url::EndpointUrl;
@@ -18,6 +16,8 @@ use crate::domain::webhook::Fault;
 use crate::webhook::failure::Failure;
 use crate::webhook::line::Line;
 use crate::webhook::resolver::Resolver;
+use crate::wire;
+use crate::wire::tls::TlsError;
 
 /// In the list of ports: any.
 const ANY_PORT: u16 = 0;
@@ -39,10 +39,8 @@ struct Shared {
 /// Why there is no courier.
 #[derive(Debug, thiserror::Error)]
 pub enum CourierError {
-    #[error("webhooks.extra_ca_file: {}: {reason}", path.display())]
-    ExtraCa { path: PathBuf, reason: String },
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error("webhooks.extra_ca_file: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Why an endpoint may not be told anything.
@@ -64,12 +62,18 @@ pub enum Refused {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        let fault = match refused {
+        let fault = match &refused {
             Refused::Unresolved { .. } => Fault::Dns,
             Refused::TooSlow { .. } => Fault::Timeout,
             Refused::Http | Refused::Port { .. } | Refused::Address(_) | Refused::Private { .. } => Fault::Blocked,
         };
-        Self::new(fault, refused)
+        match refused {
+            // Customers read this: where a name leads inside our own networks is not theirs to know.
+            Refused::Private { name, .. } => {
+                Self::new(fault, format_args!("{name} leads to no address of the public internet"))
+            }
+            refused => Self::new(fault, refused),
+        }
     }
 }
 
@@ -115,7 +119,12 @@ impl Courier {
         if !ports.contains(&ANY_PORT) && !ports.contains(&url.port()) {
             return Err(Refused::Port { port: url.port(), allowed: ports.clone() });
         }
-        self.0.resolver.addresses(url.host()).await
+        let mut addresses = self.0.resolver.addresses(url.host()).await?;
+        if !url.is_https() {
+            // In the clear only inside a network that the operator has named.
+            addresses.retain(|address| self.0.resolver.allows(*address));
+        }
+        if addresses.is_empty() { Err(Refused::Http) } else { Ok(addresses) }
     }
 
     pub(crate) fn tls(&self) -> Arc<ClientConfig> {
@@ -131,28 +140,9 @@ impl Courier {
     }
 }
 
-/// Mozilla's authorities, compiled in, and the operator's own.
-fn tls(config: &WebhooksConfig) -> Result<ClientConfig, CourierError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if !config.extra_ca_file.is_empty() {
-        let path = PathBuf::from(&config.extra_ca_file);
-        add_authorities(&mut roots, &path).map_err(|reason| CourierError::ExtraCa { path, reason })?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-fn add_authorities(roots: &mut RootCertStore, path: &std::path::Path) -> Result<(), String> {
-    let mut found = 0_usize;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-        found = found.saturating_add(1);
-    }
-    if found == 0 { Err("it holds no certificate".to_owned()) } else { Ok(()) }
+fn tls(config: &WebhooksConfig) -> Result<ClientConfig, TlsError> {
+    let extra_ca_file = Some(Path::new(&config.extra_ca_file)).filter(|path| !path.as_os_str().is_empty());
+    let mut tls = wire::tls::client(extra_ca_file)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
 }

@@ -4,9 +4,11 @@
 //! own that is taken away when the test has passed. A [`House`] is one or more whole daemons on such a database; whatever
 //! a test did, it ends by checking what must always hold.
 
+pub mod centre;
 pub mod client;
 pub mod customer;
 pub mod database;
+pub mod kannel;
 pub mod ledger;
 pub mod node;
 pub mod proxy;

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test says is shown when it fails")]
 
 mod accounts_are_apart;
+mod carrier_names;
 mod commands;
 mod cooldown;
 mod crash_recovery;
@@ -13,8 +14,10 @@ mod deliveries_list;
 mod graceful_shutdown;
 mod harness;
 mod house;
+mod http_upstream;
 mod idempotency;
 mod ip_allowlist;
+mod kannel;
 mod key_revoked;
 mod last_cent;
 mod ledger;
@@ -36,5 +39,6 @@ mod two_daemons;
 mod verification;
 mod webhook_attempts;
 mod webhook_commands;
+mod webhook_crashes;
 mod webhook_receivers;
 mod webhooks;

@@ -36,7 +36,7 @@ fn in_the_table(table: &CarrierTable, prefix: u32) -> String {
         return "nobody".into();
     };
     match table.plan.route(phone) {
-        Ok(route) => route.carrier.as_str().to_owned(),
+        Ok(routed) => routed.route.carrier.as_str().to_owned(),
         Err(Unroutable::NotServed(carrier)) => format!("{} (not served)", carrier.as_str()),
         Err(Unroutable::Unassigned) => "nobody".into(),
     }

@@ -7,11 +7,11 @@ use crate::{assert_complains, assert_tidy};
 const FLOORS: &[&[&str]] = &[
     &["domain"],
     &["config", "telemetry", "clock"],
-    &["store"],
-    &["records", "carrier", "webhook"],
+    &["store", "wire"],
+    &["records", "carrier", "routing", "webhook"],
     &["actors"],
     &["send"],
-    &["http"],
+    &["http", "rehearsal"],
     &["app", "cli", "main", "lib"],
 ];
 

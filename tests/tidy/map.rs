@@ -20,6 +20,7 @@ const TOP_LEVEL: &[&str] = &[
     "benches",
     "config",
     "deny.toml",
+    "fuzz",
     "load-tests",
     "src",
     "tests",

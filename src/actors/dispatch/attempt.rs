@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
@@ -10,51 +9,11 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
 use super::ending::Waiting;
-use super::parts::{Parts, Times};
+use super::parts::{Departed, Parts, Times};
 use super::queue::Message;
 use crate::actors::tracking::InFlight;
-use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Attempt, Outcome, Upstream};
 use crate::domain::delivery::CarrierStatus;
-
-/// One way to a carrier with its pace and its window. Both outlive a restart of the queue.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) upstream: Arc<dyn Upstream>,
-    pub(super) pace: Option<Pace>,
-    running: AtomicUsize,
-}
-
-impl Link {
-    pub(super) fn new(upstream: Arc<dyn Upstream>) -> Self {
-        let pace = upstream.capabilities().rate_per_second.map(Pace::new);
-        Self { upstream, pace, running: AtomicUsize::new(0) }
-    }
-
-    /// Attempts that await their outcome.
-    pub(super) fn running(&self) -> usize {
-        self.running.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn window_is_full(&self) -> bool {
-        self.running() >= self.upstream.capabilities().in_flight_max.max(1)
-    }
-
-    pub(super) fn depart(self: &Arc<Self>) -> Departed {
-        self.running.fetch_add(1, Ordering::Relaxed);
-        Departed(Arc::clone(self))
-    }
-}
-
-/// A place in a link's window, free again when it is dropped.
-#[derive(Debug)]
-pub(super) struct Departed(Arc<Link>);
-
-impl Drop for Departed {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// An attempt that was not done at once.
 #[derive(Debug)]
@@ -86,7 +45,8 @@ impl Finished {
 impl Drop for Finished {
     fn drop(&mut self) {
         if let Some((attempt, outcome)) = self.known.take() {
-            let _settled = attempt.waiting.conclude(outcome, self.times.within, self.times.attempt_needs);
+            let UnderWay { waiting, departed, .. } = attempt;
+            let _settled = waiting.conclude(outcome, self.times, departed.link(), |_| false);
         }
     }
 }
@@ -109,9 +69,9 @@ pub(super) fn begin(upstream: &dyn Upstream, attempt: Attempt) -> Begun {
     begun.unwrap_or_else(|_panic| Begun::Done(panicked()))
 }
 
-/// Tells the actors beside dispatch that an attempt starts, before the wire knows of it.
-pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, now: Instant) -> Attempt {
-    let fallback = waiting.fallback();
+/// Tells the actors beside dispatch that an attempt starts on the link `at`, before the wire knows of it.
+pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, at: usize, now: Instant) -> Attempt {
+    let fallback = waiting.fallback(&parts.links[at]);
     let job = &waiting.job;
     let channel = job.channels.first();
     parts.ender.neighbours.left(job.phone_key, now);

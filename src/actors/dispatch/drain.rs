@@ -43,13 +43,21 @@ impl Throughput {
 /// A graceful stop under way.
 #[derive(Debug)]
 pub(super) struct Drain {
-    done: Option<oneshot::Sender<()>>,
+    /// Whoever asked for it: a queue that ends because it is no more may be asked again when the house stops.
+    waiting: Vec<oneshot::Sender<()>>,
     until: Instant,
+    said: bool,
 }
 
 impl Drain {
-    pub(super) fn new(done: oneshot::Sender<()>, until: Instant) -> Self {
-        Self { done: Some(done), until }
+    pub(super) const fn new(until: Instant) -> Self {
+        Self { waiting: Vec::new(), until, said: false }
+    }
+
+    /// Somebody asks for the end by `until`.
+    pub(super) fn asked(&mut self, done: oneshot::Sender<()>, until: Instant) {
+        self.until = self.until.min(until);
+        self.waiting.push(done);
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
@@ -58,17 +66,23 @@ impl Drain {
 
     /// When the queue must look again although nothing happens.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.done.as_ref().map(|_| self.until)
+        (!self.said).then_some(self.until)
     }
 
-    /// The end of it, once: what is being settled is settled, the links are closed, whoever waits is told.
+    /// The end of it: what is being settled is settled, links that nobody uses any more are closed, whoever waits is told.
     pub(super) fn farewell(&mut self, parts: &Arc<Parts>) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let (done, parts) = (self.done.take()?, Arc::clone(parts));
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let (waiting, parts) = (std::mem::take(&mut self.waiting), Arc::clone(parts));
+        let unused = if std::mem::replace(&mut self.said, true) { Vec::new() } else { parts.give_up() };
         Some(async move {
             parts.lane.close(None);
             let _idle_or_out_of_time = parts.ender.tasks.idle(FAREWELL).await;
-            join_all(parts.links.iter().map(|link| link.upstream.shutdown(FAREWELL))).await;
-            let _nobody_waits = done.send(());
+            join_all(unused.iter().map(|link| link.upstream().shutdown(FAREWELL))).await;
+            for done in waiting {
+                let _nobody_waits = done.send(());
+            }
         })
     }
 }

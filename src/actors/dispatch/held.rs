@@ -68,10 +68,6 @@ impl HeldJobs {
         self.jobs.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Owed> {
         self.jobs.drain().map(|Reverse(held)| held.owed)
     }

@@ -1,4 +1,4 @@
-//! What is handed to a carrier's queue, and what comes back to the caller.
+//! What is handed to a queue, and what comes back to the caller.
 //!
 //! A [`Job`] is a charged delivery that has not left yet. It never outlives its queue: it leaves, or it is settled. What
 //! is left of it after it left is a [`Fallback`], which waits in tracking for a receipt.
@@ -16,6 +16,7 @@ use crate::domain::carrier::{Channel, Channels, Route};
 use crate::domain::code::OtpCode;
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::phone::Phone;
+use crate::domain::reference::UpstreamId;
 use crate::domain::sealing::PhoneKey;
 
 /// A charged delivery that is to leave.
@@ -69,6 +70,8 @@ pub struct Fallback {
     pub(super) channel: Channel,
     pub(super) claimed_at: Instant,
     pub(super) settle_by: Instant,
+    /// The upstream that took the first one, if it refuses the phone for a while after that.
+    pub(super) gapped: Option<UpstreamId>,
     pub(super) claim: Claim,
 }
 

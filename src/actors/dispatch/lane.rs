@@ -1,4 +1,4 @@
-//! What everybody who holds a handle sees of one carrier's queue: how full it is and whether it can take work at all.
+//! What everybody who holds a handle sees of one queue: how full it is and whether it can take work at all.
 //!
 //! It owns the places. A [`Slot`] is taken before a charge is committed and given back by being dropped, so a queue never
 //! holds more than its links can take within `dispatch_within`, and one account never holds more than half of that. It
@@ -22,7 +22,7 @@ const PROMISED_PERCENT: u64 = 90;
 const OPEN: u64 = 0;
 const SHUT: u64 = u64::MAX;
 
-/// The carrier's queue cannot take the order in time, or none of its links can take work now.
+/// No queue of the carrier can take the order in time, or none of its links can take work now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no route for now")]
 pub struct NoRouteNow {
@@ -30,7 +30,7 @@ pub struct NoRouteNow {
     pub retry_after: Duration,
 }
 
-/// The places of one carrier's queue, by account, and the sign on its door.
+/// The places of one queue, by account, and the sign on its door.
 pub(super) struct Lane {
     capacity: u32,
     per_account_max: u32,
@@ -57,7 +57,7 @@ impl fmt::Debug for Lane {
 }
 
 impl Lane {
-    /// A lane over links that together take `rate` jobs in a second, if they have a rate.
+    /// A lane to which its links together leave `rate` jobs in a second, if they have a rate.
     pub(super) fn new(rate: Option<u32>, within: Duration, queue_max: usize, retry_default: Duration) -> Self {
         let queue_max = u32::try_from(queue_max).unwrap_or(u32::MAX);
         let capacity = rate.map_or(queue_max, |rate| promised(rate, within).min(queue_max)).max(1);
@@ -169,11 +169,18 @@ fn promised(rate: u32, within: Duration) -> u32 {
     u32::try_from(jobs.saturating_mul(PROMISED_PERCENT) / 100).unwrap_or(u32::MAX)
 }
 
-/// A place in a carrier's queue. Dropping it gives the place back.
+/// A place in a queue. Dropping it gives the place back.
 #[must_use = "a slot that is dropped is free again"]
 pub struct Slot {
     lane: Arc<Lane>,
     account: AccountId,
+}
+
+impl Slot {
+    /// Whether it is a place of `lane`.
+    pub(super) fn is_of(&self, lane: &Arc<Lane>) -> bool {
+        Arc::ptr_eq(&self.lane, lane)
+    }
 }
 
 impl fmt::Debug for Slot {

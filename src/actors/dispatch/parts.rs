@@ -1,33 +1,50 @@
-//! What outlives every incarnation of one carrier's queue: its places, its links, its mailbox, and the times it obeys.
+//! What outlives every incarnation of one queue: its places, its links, its mailbox, and the times it obeys.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
 
-use super::attempt::Link;
 use super::ending::Ender;
 use super::lane::Lane;
+use super::lanes::{Lanes, Plan, Planned};
+use super::link::Link;
 use super::neighbours::Neighbours;
 use super::queue::Message;
+use super::sharing::Seat;
 use crate::actors::supervise::{Slot, Tasks};
-use crate::carrier::upstream::Upstream;
 use crate::config::{DispatchConfig, millis};
-use crate::domain::carrier::Carrier;
+use crate::domain::carrier::{Carrier, Channel};
 use crate::telemetry::names;
 
-/// What every incarnation of one carrier's queue is made with.
+/// What every incarnation of one queue is made with.
 pub(super) struct Parts {
     pub(super) carrier: Carrier,
+    pub(super) channel: Channel,
     pub(super) lane: Arc<Lane>,
-    pub(super) links: Vec<Arc<Link>>,
+    pub(super) links: Vec<Member>,
     pub(super) ender: Arc<Ender>,
     pub(super) mailbox: Slot<Message>,
     /// Attempts that await their outcome.
     pub(super) attempts: Tasks,
+    running: AtomicUsize,
     pub(super) times: Times,
     pub(super) breaker_failures: u32,
+    /// Where jobs go that are not this queue's any more.
+    pub(super) lanes: Weak<Lanes>,
+}
+
+/// A link as one queue uses it.
+#[derive(Clone)]
+pub(super) struct Member {
+    pub(super) link: Arc<Link>,
+    pub(super) weight: u32,
+    pub(super) seat: Seat,
+    /// What it took may go on to the other channel when it fails.
+    pub(super) falls_back: bool,
 }
 
 /// The times of the configuration that a queue obeys.
@@ -43,29 +60,98 @@ pub(super) struct Times {
     pub(super) drain_within: Duration,
 }
 
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parts({:?} {}, {:?})", self.carrier, self.channel.as_str(), self.lane)
+    }
+}
+
 impl Parts {
+    /// Takes a seat at every link of `plan`.
     pub(super) fn new(
         config: &DispatchConfig,
         times: Times,
-        carrier: Carrier,
-        upstreams: Vec<Arc<dyn Upstream>>,
+        plan: Plan,
         neighbours: Arc<dyn Neighbours>,
+        lanes: Weak<Lanes>,
     ) -> Self {
-        let links: Vec<_> = upstreams.into_iter().map(|upstream| Arc::new(Link::new(upstream))).collect();
-        // One link without a rate, and nothing but `queue_max` bounds the queue.
-        let paces = links.iter().map(|link| link.pace.as_ref().map(|pace| pace.per_second()));
-        let rate = paces.sum::<Option<u32>>();
-        let lost = counter!(names::DISPATCH_LOST, "carrier" => carrier.as_str().to_owned());
+        let Plan { carrier, channel, rate, links } = plan;
+        let mailbox = Slot::vacant();
+        let links = links.into_iter().map(|planned| {
+            let woken: Slot<Message> = mailbox.clone();
+            let seat = planned.link.join(Box::new(move || woken.cast(Message::Wake).is_ok()));
+            Member { link: planned.link, weight: planned.weight, seat, falls_back: planned.falls_back }
+        });
+        let name = carrier.as_str().to_owned();
+        let lost = counter!(names::DISPATCH_LOST, "carrier" => name, "channel" => channel.as_str());
         Self {
             lane: Arc::new(Lane::new(rate, times.within, config.queue_max, times.breaker_rest)),
-            links,
+            links: links.collect(),
             ender: Arc::new(Ender { neighbours, tasks: Tasks::new(), lost }),
-            mailbox: Slot::vacant(),
+            mailbox,
             attempts: Tasks::new(),
+            running: AtomicUsize::new(0),
             times,
             breaker_failures: config.breaker_failures,
             carrier,
+            channel,
+            lanes,
         }
+    }
+
+    /// Whether it is what `plan` asks for.
+    pub(super) fn follows(&self, plan: &Plan) -> bool {
+        let same = |(own, planned): (&Member, &Planned)| {
+            Arc::ptr_eq(&own.link, &planned.link)
+                && (own.weight, own.falls_back) == (planned.weight, planned.falls_back)
+        };
+        self.lane.rate() == plan.rate
+            && self.links.len() == plan.links.len()
+            && self.links.iter().zip(&plan.links).all(same)
+    }
+
+    /// Leaves its links. Returns those that nobody uses any more.
+    pub(super) fn give_up(&self) -> Vec<Arc<Link>> {
+        let last = self.links.iter().filter(|member| member.link.leave(member.seat));
+        last.map(|member| Arc::clone(&member.link)).collect()
+    }
+
+    /// Attempts of this queue that await their outcome.
+    pub(super) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// An attempt on the link `at` is under way; its place in the window is taken already.
+    pub(super) fn depart(self: &Arc<Self>, at: usize) -> Departed {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Departed { parts: Arc::clone(self), at, heard: false }
+    }
+}
+
+/// An attempt's place in a link's window, free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Departed {
+    parts: Arc<Parts>,
+    at: usize,
+    heard: bool,
+}
+
+impl Departed {
+    pub(super) fn link(&self) -> &Link {
+        &self.parts.links[self.at].link
+    }
+
+    /// The queue itself hears of the outcome, and looks for what may leave now.
+    pub(super) fn heard(mut self) {
+        self.heard = true;
+    }
+}
+
+impl Drop for Departed {
+    fn drop(&mut self) {
+        self.parts.running.fetch_sub(1, Ordering::Relaxed);
+        let member = &self.parts.links[self.at];
+        member.link.release(self.heard.then_some(member.seat));
     }
 }
 

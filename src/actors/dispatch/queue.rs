@@ -1,9 +1,12 @@
-//! The actor of one carrier's queue: who is next, on which link, and when.
+//! The actor of one queue, of a carrier and a channel: who is next, on which link, and when.
 //!
 //! It owns the order and the pace of jobs, nothing that money depends on. A job that it loses by a panic is settled by
 //! being dropped ([`Owed`]); an attempt that is under way when it dies is awaited by its task, which finds the next
 //! incarnation. It never waits: slow links, settlements and timers are tasks that tell it when they are done.
 
+mod leaving;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +15,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
+use super::attempt::Finished;
 use super::breaker::Breaker;
 use super::drain::{Drain, Throughput};
-use super::ending::{Owed, Waiting, Why};
+use super::ending::{Owed, Why};
 use super::fair::FairQueue;
 use super::held::HeldJobs;
 use super::links::{Blocked, Links};
 use super::meters::Meters;
 use super::parts::{Parts, Times};
-use crate::carrier::upstream::{Health, Outcome};
+use crate::carrier::upstream::Health;
 
 /// Jobs that could not leave in time are settled this much later at most.
 const EXPIRE_EVERY: Duration = Duration::from_millis(20);
@@ -35,8 +38,10 @@ pub(super) enum Message {
         link: usize,
         health: Health,
     },
-    /// Some instant has come that something waits for.
+    /// Something that the queue waits for has come: an instant, a turn or a place at a link, a pause or its end.
     Wake,
+    /// Others are there instead: give them what waits.
+    Retire,
     /// Bring what is queued to its end, close the links, then say so.
     Finish(oneshot::Sender<()>),
     #[cfg(test)]
@@ -50,7 +55,13 @@ pub(super) struct State {
     myself: ActorRef<Message>,
     links: Links,
     queue: FairQueue<Owed>,
+    /// Jobs that some links must not take, before all others: most of them had their turn.
+    again: VecDeque<Owed>,
+    /// One came since they were last looked at.
+    another_again: bool,
     held: HeldJobs,
+    /// Others are there instead.
+    retired: bool,
     /// No queued job must leave earlier than this.
     look_at: Option<Instant>,
     /// The earliest wake that is on its way.
@@ -73,12 +84,15 @@ impl Actor for Queue {
         let mut state = State {
             links: Links::new(&parts.links, breaker),
             queue: FairQueue::new(parts.times.within, parts.lane.rate()),
+            again: VecDeque::new(),
+            another_again: false,
             held: HeldJobs::default(),
+            retired: false,
             look_at: None,
             wake_at: None,
             throughput: Throughput::new(now),
             drain: None,
-            meters: Meters::new(&parts.carrier, parts.links.iter().map(|link| link.upstream.id())),
+            meters: Meters::new(&parts.carrier, parts.channel),
             watchers: JoinSet::new(),
             parts,
             myself,
@@ -99,8 +113,9 @@ impl Actor for Queue {
             Message::Enqueue(owed) => state.enqueue(owed, now),
             Message::Finished(finished) => state.finished(*finished, now),
             Message::Health { link, health } => state.health(link, health, now),
-            Message::Wake => {}
-            Message::Finish(done) => state.drain = Some(Drain::new(done, now + state.parts.times.drain_within)),
+            Message::Wake => state.look_at_pauses(now),
+            Message::Retire => state.retire(),
+            Message::Finish(done) => state.finish(done, now),
             #[cfg(test)]
             Message::Panic => panic!("on purpose"),
         }
@@ -113,6 +128,7 @@ impl State {
     fn enqueue(&mut self, owed: Owed, now: Instant) {
         let waiting = owed.waiting();
         match waiting.job.not_before {
+            _ if self.retired => self.hand_over(owed),
             Some(until) if until > now => self.held.hold(until, owed),
             _ => self.push(owed),
         }
@@ -121,8 +137,13 @@ impl State {
     fn push(&mut self, owed: Owed) {
         let waiting = owed.waiting();
         let (account, leave_by) = (waiting.job.account, waiting.leave_by);
-        self.look_at.get_or_insert(leave_by);
-        self.queue.push(account, leave_by, owed);
+        self.look_at = Some(self.look_at.map_or(leave_by, |look_at| look_at.min(leave_by)));
+        if waiting.is_free() {
+            self.queue.push(account, leave_by, owed);
+        } else {
+            self.again.push_back(owed);
+            self.another_again = true;
+        }
     }
 
     /// Brings everything as far as it can go now, and arms the wake for the rest.
@@ -133,78 +154,16 @@ impl State {
         let blocked = self.leave();
         self.expire(now);
         self.throughput.tell(&self.parts.lane, now);
-        self.meters.queue(self.queue.len() + self.held.len(), self.parts.lane.taken());
+        self.meters.queue(self.waiting(), self.parts.lane.taken());
         if self.drain.is_some() {
             self.drained(now);
         }
         self.arm(blocked, now);
     }
 
-    /// Lets jobs leave, one account after the other, until no link takes another one.
-    fn leave(&mut self) -> Option<Blocked> {
-        loop {
-            let now = Instant::now();
-            let head = self.queue.peek(now)?;
-            let waiting = head.waiting();
-            let late = waiting.leave_by <= now || now + self.parts.times.attempt_needs > waiting.job.settle_by;
-            if late {
-                if let Some(owed) = self.queue.pop(now) {
-                    self.too_late(owed);
-                }
-                continue;
-            }
-            match self.links.choose(now) {
-                Ok(link) => {
-                    if let Some(owed) = self.queue.pop(now) {
-                        self.start(owed.leave(), link, now);
-                    }
-                }
-                Err(blocked) => return Some(blocked),
-            }
-        }
-    }
-
-    /// Starts an attempt on a link that was chosen for it.
-    fn start(&mut self, mut waiting: Box<Waiting>, at: usize, now: Instant) {
-        self.throughput.left += 1;
-        let attempt = announce(&self.parts, &mut waiting, now);
-        if self.links.started(at) {
-            self.show_links(now);
-        }
-        let link = self.links.get(at);
-        match begin(&*link.upstream, attempt) {
-            Begun::Done(outcome) => self.conclude(waiting, at, outcome, now, Instant::now()),
-            Begun::Pending(future) => {
-                let under_way = UnderWay { waiting, link: at, started: now, departed: link.depart() };
-                follow(&self.parts, under_way, future);
-            }
-        }
-    }
-
-    fn finished(&mut self, finished: Finished, now: Instant) {
-        let (UnderWay { waiting, link, started, departed }, outcome) = finished.take();
-        drop(departed);
-        self.conclude(waiting, link, outcome, started, now);
-    }
-
-    /// An attempt has its outcome.
-    fn conclude(&mut self, waiting: Box<Waiting>, link: usize, outcome: Outcome, started: Instant, now: Instant) {
-        self.meters.attempted(waiting.job.channels.first(), &outcome, now.saturating_duration_since(started));
-        if matches!(outcome, Outcome::Accepted | Outcome::Ambiguous { .. }) {
-            self.meters.acknowledged(self.parts.times.accepted_at(waiting.job.settle_by), now);
-        }
-        let was_up = self.links.is_up(link);
-        if self.links.finished(link, &outcome, now) {
-            self.meters.breaker_opened.increment(1);
-        }
-        if !(was_up && self.links.is_up(link)) {
-            self.show_links(now);
-        }
-        let Times { within, attempt_needs, .. } = self.parts.times;
-        if let Some(owed) = waiting.conclude(outcome, within, attempt_needs) {
-            self.meters.fallbacks.increment(1);
-            self.push(owed);
-        }
+    /// How many jobs wait.
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.again.len() + self.held.len()
     }
 
     fn too_late(&self, owed: Owed) {
@@ -214,7 +173,7 @@ impl State {
 
     /// Ends what can no longer leave in time.
     fn expire(&mut self, now: Instant) {
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && self.again.is_empty() {
             if self.look_at.take().is_some() {
                 self.meters.oldest(Duration::ZERO);
             }
@@ -223,10 +182,14 @@ impl State {
         if self.look_at.is_some_and(|look_at| look_at > now) {
             return;
         }
-        for owed in self.queue.take_late(now) {
+        let again = std::mem::take(&mut self.again).into_iter();
+        let (late, left): (Vec<_>, Vec<_>) = again.partition(|owed| owed.waiting().leave_by <= now);
+        self.again = left.into();
+        for owed in self.queue.take_late(now).into_iter().chain(late) {
             self.too_late(owed);
         }
-        let oldest = self.queue.heads().min();
+        let again = self.again.iter().map(|owed| owed.waiting().leave_by);
+        let oldest = self.queue.heads().chain(again).min();
         self.look_at = oldest.map(|leave_by| leave_by.clamp(now + EXPIRE_EVERY, now + LOOK_EVERY));
         let age =
             oldest.map(|leave_by| self.parts.times.within.saturating_sub(leave_by.saturating_duration_since(now)));
@@ -254,17 +217,20 @@ impl State {
         self.show_links(now);
     }
 
-    /// Tells operators and new orders which links take work.
-    fn show_links(&self, now: Instant) {
-        self.links.sign(&self.parts.lane, now);
-        for (at, gauge) in self.meters.links_up.iter().enumerate() {
-            gauge.set(if self.links.is_up(at) { 1.0 } else { 0.0 });
+    fn look_at_pauses(&mut self, now: Instant) {
+        if self.links.look_at_pauses() {
+            self.show_links(now);
         }
     }
 
+    /// Tells operators and new orders whether links take work.
+    fn show_links(&self, now: Instant) {
+        self.meters.open(self.links.sign(&self.parts.lane, now));
+    }
+
     fn watch_health(&mut self) {
-        for (link, upstream) in self.parts.links.iter().map(|link| &link.upstream).enumerate() {
-            let (mut seen, queue) = (upstream.health(), self.myself.clone());
+        for (link, member) in self.parts.links.iter().enumerate() {
+            let (mut seen, queue) = (member.link.upstream().health(), self.myself.clone());
             self.watchers.spawn(async move {
                 while seen.changed().await.is_ok() {
                     let health = *seen.borrow_and_update();
@@ -276,23 +242,49 @@ impl State {
         }
     }
 
-    /// At a graceful stop: says so when everything has ended, or ends it when the time is over.
+    /// From now on the queue only awaits its attempts.
+    fn retire(&mut self) {
+        self.retired = true;
+        self.take_all().into_iter().for_each(|owed| self.hand_over(owed));
+    }
+
+    /// Gives a job to whatever queue is there for it now.
+    fn hand_over(&self, owed: Owed) {
+        // Without any, the house is gone: it is settled by being dropped.
+        if let Some(lanes) = self.parts.lanes.upgrade() {
+            lanes.hand_over(owed);
+        }
+    }
+
+    /// Everything that waits, in the order in which it would have left.
+    fn take_all(&mut self) -> Vec<Owed> {
+        let now = Instant::now();
+        let queued = std::iter::from_fn(|| self.queue.pop(now));
+        let jobs = self.again.drain(..).chain(queued).chain(self.held.drain()).collect();
+        self.look_at = None;
+        jobs
+    }
+
+    fn finish(&mut self, done: oneshot::Sender<()>, now: Instant) {
+        // What is no more has only attempts to wait for; who stops the house waits for no longer than it must.
+        let Times { attempt_timeout, drain_within, .. } = self.parts.times;
+        let first = self.drain.is_none();
+        let within = if first && self.retired { attempt_timeout.max(drain_within) } else { drain_within };
+        self.drain.get_or_insert_with(|| Drain::new(now + within)).asked(done, now + within);
+    }
+
+    /// At the end of the queue: says so when everything has ended, or ends it when the time is over.
     fn drained(&mut self, now: Instant) {
         let Some(drain) = &mut self.drain else {
             return;
         };
         let out_of_time = drain.is_over(now);
         if out_of_time {
-            while let Some(owed) = self.queue.pop(now) {
-                owed.end(Why::TooLate);
-            }
-            self.held.drain().for_each(|owed| owed.end(Why::TooLate));
-            self.look_at = None;
+            self.take_all().into_iter().for_each(|owed| owed.end(Why::TooLate));
         }
-        let running: usize = self.parts.links.iter().map(|link| link.running()).sum();
-        let empty = self.queue.is_empty() && self.held.is_empty() && running == 0;
+        let empty = self.waiting() == 0 && self.parts.running() == 0;
         if (empty || out_of_time)
-            && let Some(farewell) = drain.farewell(&self.parts)
+            && let Some(farewell) = self.drain.as_mut().and_then(|drain| drain.farewell(&self.parts))
         {
             self.watchers.spawn(farewell);
         }

@@ -1,4 +1,4 @@
-//! The actor that takes failed deliveries back from tracking and gives them to their carrier's queue.
+//! The actor that takes failed deliveries back from tracking and gives them to their carrier's queues.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use super::Dispatch;
 use super::job::Fallback;
+use super::lanes::Lanes;
 
 /// What tracking hands back. Behind a lock, because it outlives an incarnation of the relay; only one of them holds it.
 pub(super) type Returned = Arc<Mutex<mpsc::Receiver<Box<Fallback>>>>;
@@ -27,19 +27,19 @@ pub(super) struct State {
 impl Actor for Relay {
     type Msg = Message;
     type State = State;
-    type Arguments = (Dispatch, Returned);
+    type Arguments = (Arc<Lanes>, Returned);
 
     async fn pre_start(
         &self,
         _: ActorRef<Message>,
-        (dispatch, returned): Self::Arguments,
+        (lanes, returned): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let mut relaying = JoinSet::new();
         let source = Arc::clone(&returned);
         relaying.spawn(async move {
             let mut source = source.lock().await;
             while let Some(fallback) = source.recv().await {
-                dispatch.fall_back(*fallback);
+                lanes.fall_back(*fallback);
             }
         });
         Ok(State { returned, _relaying: relaying })

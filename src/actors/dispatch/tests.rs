@@ -1,8 +1,11 @@
 //! Dispatch alone: a scripted link below, probes beside, paused time.
 
+mod exchange;
 mod faults;
 mod order;
 mod outcomes;
+mod routes;
+mod shared;
 
 use std::collections::VecDeque;
 use std::sync::Mutex as StdMutex;
@@ -12,10 +15,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use super::parts::Parts;
+use super::queue::Message;
 use super::*;
 use crate::actors::supervise::Tree;
 use crate::actors::tracking::{InFlight, SettleFailed};
-use crate::carrier::upstream::{Attempt, Capabilities, FailureClass, Outcome, ReceiptTrust};
+use crate::carrier::upstream::{Attempt, Capabilities, FailureClass, Health, Outcome, ReceiptTrust, Upstream};
 use crate::domain::carrier::{Channel, Route};
 use crate::domain::code::OtpCode;
 use crate::domain::delivery::{CarrierStatus, WindowAfter};
@@ -45,6 +50,27 @@ impl fmt::Debug for FakeLink {
 }
 
 impl FakeLink {
+    /// A link that takes everything at once.
+    fn new(name: &str, rate_per_second: Option<u32>, in_flight_max: usize) -> Self {
+        Self {
+            id: UpstreamId(name.into()),
+            capabilities: Capabilities {
+                in_flight_max,
+                rate_per_second,
+                per_phone_gap: None,
+                receipts: ReceiptTrust::Handset,
+            },
+            health: watch::Sender::new(Health::Up),
+            script: StdMutex::new(Box::new(|_| async { Outcome::Accepted }.boxed())),
+            seen: StdMutex::default(),
+            closed: StdMutex::default(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.closed.lock().expect("not poisoned")
+    }
+
     fn script(&self, script: impl Fn(&Attempt) -> BoxFuture<'static, Outcome> + Send + Sync + 'static) {
         *self.script.lock().expect("not poisoned") = Box::new(script);
     }
@@ -129,15 +155,31 @@ impl Neighbours for Probe {
     }
 }
 
-/// Dispatch with one carrier, one link and probes.
+/// Dispatch with one carrier and probes; with one link for both channels, if nothing else is said.
 struct House {
     dispatch: Dispatch,
+    /// The first link.
     link: Arc<FakeLink>,
+    links: Vec<Arc<FakeLink>>,
     probe: Arc<Probe>,
     hand_back: mpsc::Sender<Box<Fallback>>,
     route: Arc<Route>,
     tree: Tree,
     next: u64,
+}
+
+fn viettel() -> Carrier {
+    Carrier::new("viettel").expect("sane")
+}
+
+/// The plan of one queue to viettel.
+fn plan(channel: Channel, links: &[(&Arc<Link>, u32)]) -> LanePlan {
+    let links = links.iter().map(|(link, weight)| (Arc::clone(link), *weight)).collect();
+    LanePlan { carrier: viettel(), channel, links }
+}
+
+fn link(fake: &Arc<FakeLink>) -> Arc<Link> {
+    Link::new(Arc::clone(fake) as Arc<dyn Upstream>)
 }
 
 const CONFIG: DispatchConfig = DispatchConfig {
@@ -152,34 +194,31 @@ const CONFIG: DispatchConfig = DispatchConfig {
 
 impl House {
     async fn new(rate_per_second: Option<u32>, in_flight_max: usize) -> Self {
-        let carrier = Carrier::new("viettel").expect("sane");
-        let link = Arc::new(FakeLink {
-            id: UpstreamId("fake".into()),
-            capabilities: Capabilities {
-                in_flight_max,
-                rate_per_second,
-                per_phone_gap: None,
-                receipts: ReceiptTrust::Handset,
-            },
-            health: watch::Sender::new(Health::Up),
-            script: StdMutex::new(Box::new(|_| async { Outcome::Accepted }.boxed())),
-            seen: StdMutex::default(),
-            closed: StdMutex::default(),
-        });
+        let fake = Arc::new(FakeLink::new("fake", rate_per_second, in_flight_max));
+        let both = link(&fake);
+        let plans = [Channel::Voice, Channel::Sms].map(|channel| plan(channel, &[(&both, 1)]));
+        Self::with(vec![fake], plans.into()).await
+    }
+
+    async fn with(links: Vec<Arc<FakeLink>>, plans: Vec<LanePlan>) -> Self {
+        let carrier = viettel();
         let probe = Arc::new(Probe::default());
         let (hand_back, fallbacks) = mpsc::channel(16);
-        let upstream: Arc<dyn Upstream> = Arc::clone(&link) as _;
-        let carriers = vec![(carrier.clone(), vec![upstream])];
         let neighbours: Arc<dyn Neighbours> = Arc::clone(&probe) as _;
-        let (dispatch, branch) = Dispatch::new(&CONFIG, Duration::from_secs(3), carriers, neighbours, fallbacks);
+        let (dispatch, branch) = Dispatch::new(&CONFIG, Duration::from_secs(3), plans, neighbours, fallbacks);
         let tree = Tree::grow(Budget::default(), vec![branch]).await.expect("starts");
         let channels = Channels::from_list(&[Channel::Voice, Channel::Sms]).expect("two");
         let route = Arc::new(Route { carrier, channels, price: MicroUsd::from_micros(22_000) });
-        Self { dispatch, link, probe, hand_back, route, tree, next: 0 }
+        let link = Arc::clone(&links[0]);
+        Self { dispatch, link, links, probe, hand_back, route, tree, next: 0 }
     }
 
     fn reserve(&self, account: u8) -> Result<Slot, NoRouteNow> {
-        self.dispatch.reserve(&self.route.carrier, AccountId::from_bytes([account; 16]))
+        self.reserve_on(self.route.channels, account).map(|(slot, _)| slot)
+    }
+
+    fn reserve_on(&self, channels: Channels, account: u8) -> Result<(Slot, Channels), NoRouteNow> {
+        self.dispatch.reserve(&self.route.carrier, channels, AccountId::from_bytes([account; 16]))
     }
 
     fn job(&mut self, account: u8, slot: Slot) -> (Job, oneshot::Receiver<DispatchAnswer>) {
@@ -187,6 +226,8 @@ impl House {
         let mut delivery = [0; 16];
         delivery[8..].copy_from_slice(&self.next.to_be_bytes());
         let (answer, answered) = oneshot::channel();
+        let lanes = self.dispatch.lanes.current();
+        let by_sms = lanes.lane(&self.route.carrier, Channel::Sms).is_some_and(|parts| slot.is_of(&parts.lane));
         let job = Job {
             delivery: DeliveryId::from_bytes(delivery),
             account: AccountId::from_bytes([account; 16]),
@@ -194,7 +235,7 @@ impl House {
             phone_key: PhoneKey::from_number(i64::try_from(self.next).expect("small")),
             code: OtpCode::parse("482917").expect("valid"),
             route: Arc::clone(&self.route),
-            channels: self.route.channels,
+            channels: if by_sms { Channels::only(Channel::Sms) } else { self.route.channels },
             slot,
             not_before: None,
             claimed_at: Instant::now(),
@@ -227,23 +268,46 @@ impl House {
     }
 
     fn taken(&self) -> u32 {
-        self.dispatch.queues[&self.route.carrier].lane.taken()
+        self.dispatch.slots_taken()
     }
 
+    fn parts(&self, channel: Channel) -> Arc<Parts> {
+        Arc::clone(self.dispatch.lanes.current().lane(&self.route.carrier, channel).expect("it is there"))
+    }
+
+    /// Tells the queue of the first channel.
     fn cast(&self, message: Message) {
-        assert!(self.dispatch.queues[&self.route.carrier].mailbox.cast(message).is_ok(), "the queue lives");
+        assert!(self.parts(Channel::Voice).mailbox.cast(message).is_ok(), "the queue lives");
+    }
+
+    /// Gives back what tracking got with the last attempt, as it does when a receipt says that it failed.
+    async fn fail_by_receipt(&self) {
+        let fallback = self.probe.fallbacks.lock().expect("not poisoned").pop_front().expect("a channel is left");
+        self.hand_back.send(fallback).await.expect("the relay lives");
+        settle_down().await;
     }
 
     /// Every queue is empty, every place free, nobody has died for good.
     async fn finish(self) {
         self.tree.stop(Duration::from_secs(30)).await;
         assert_eq!(self.taken(), 0, "every slot is given back");
-        assert_eq!(self.probe.left.lock().expect("not poisoned").len(), self.link.seen().len());
-        assert!(*self.link.closed.lock().expect("not poisoned"), "the link is closed last");
+        let seen: Vec<_> = self.links.iter().flat_map(|link| link.seen()).collect();
+        assert_eq!(self.probe.left.lock().expect("not poisoned").len(), seen.len());
+        assert!(self.links.iter().all(|link| link.is_closed()), "the links are closed last");
+        assert!(self.dispatch.links().iter().all(|link| link.running == 0), "every place in a window is given back");
         let watched = self.probe.watched.lock().expect("not poisoned");
-        for (delivery, channel, _) in self.link.seen() {
-            let attempts = watched.iter().filter(|entry| **entry == (delivery, channel)).count();
-            assert_eq!(attempts, 1, "one attempt per delivery and channel, watched before the wire");
+        for (delivery, channel, _) in &seen {
+            let of = |(other, on): (&DeliveryId, &Channel)| other == delivery && on == channel;
+            let attempts = watched.iter().filter(|(other, on)| of((other, on))).count();
+            let made = seen.iter().filter(|(other, on, _)| of((other, on))).count();
+            assert_eq!(attempts, made, "every attempt is watched before the wire");
+        }
+        for link in &self.links {
+            let attempts = link.seen();
+            let mut once: Vec<_> = attempts.iter().map(|(delivery, channel, _)| (*delivery, *channel)).collect();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), attempts.len(), "one attempt per delivery, channel and link");
         }
     }
 }

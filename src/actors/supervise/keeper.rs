@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::branch::Branch;
 use super::slot::Slot;
 use super::tree::{Supervisor, SupervisorMessage};
 use crate::telemetry::names;
@@ -136,11 +137,47 @@ impl Child {
         let stop = |cell: ActorCell, within: Duration| Supervisor::stop_cell(cell, within);
         Self { name, start: Arc::new(start), stop: Arc::new(stop) }
     }
+
+    /// A supervisor of the children of `branch`, which come and go.
+    #[must_use]
+    pub fn branch(name: &'static str, budget: Budget, branch: &Branch) -> Self {
+        let branch = branch.clone();
+        let start = move |supervisor: ActorCell| -> BoxFuture<'static, Result<ActorCell, SpawnErr>> {
+            let branch = branch.clone();
+            Box::pin(async move {
+                let keeper = Keeper::new(budget, branch.children().clone());
+                let (started, _ended) =
+                    Supervisor::spawn_linked(None, Supervisor::new(name), keeper, supervisor).await?;
+                let cell = started.get_cell();
+                branch.supervisor().fill(started);
+                Ok(cell)
+            })
+        };
+        let stop = |cell: ActorCell, within: Duration| Supervisor::stop_cell(cell, within);
+        Self { name, start: Arc::new(start), stop: Arc::new(stop) }
+    }
+
+    /// Whether both are the same child, not only of the same kind.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.start, &other.start)
+    }
+
+    pub(super) fn stop(&self, cell: ActorCell, within: Duration) -> BoxFuture<'static, ()> {
+        (self.stop)(cell, within)
+    }
 }
 
 struct Kept {
     child: Child,
     alive: Option<ActorCell>,
+    /// It is being ended: never started again.
+    released: bool,
+}
+
+impl Kept {
+    const fn new(child: Child) -> Self {
+        Self { child, alive: None, released: false }
+    }
 }
 
 /// The children of one supervisor and its restart budget.
@@ -161,7 +198,7 @@ impl fmt::Debug for Keeper {
 impl Keeper {
     #[must_use]
     pub fn new(budget: Budget, children: Vec<Child>) -> Self {
-        let kept = children.into_iter().map(|child| Kept { child, alive: None }).collect();
+        let kept = children.into_iter().map(Kept::new).collect();
         Self { budget, kept, restarts: VecDeque::new(), stopping: false }
     }
 
@@ -192,7 +229,7 @@ impl Keeper {
             return Ok(None);
         };
         self.kept[child].alive = None;
-        if self.stopping {
+        if self.stopping || self.kept[child].released {
             return Ok(None);
         }
         warn!(child = self.kept[child].child.name, %why, "child ended");
@@ -204,7 +241,8 @@ impl Keeper {
     /// # Errors
     /// [`Spent`]: the supervisor must fail.
     pub async fn restart(&mut self, child: usize, supervisor: &ActorCell) -> Result<Option<Restart>, Spent> {
-        let Some(kept) = self.kept.get_mut(child).filter(|kept| kept.alive.is_none() && !self.stopping) else {
+        let due = |kept: &&mut Kept| kept.alive.is_none() && !kept.released && !self.stopping;
+        let Some(kept) = self.kept.get_mut(child).filter(due) else {
             return Ok(None);
         };
         match (kept.child.start)(supervisor.clone()).await {
@@ -218,6 +256,31 @@ impl Keeper {
                 self.spend(child).map(Some)
             }
         }
+    }
+
+    /// Starts one more child, unless it is kept already or the supervisor is ending.
+    ///
+    /// # Errors
+    /// It did not start and is not kept.
+    pub async fn start(&mut self, child: Child, supervisor: &ActorCell) -> Result<(), SpawnErr> {
+        if self.stopping || self.kept.iter().any(|kept| kept.child.is(&child)) {
+            return Ok(());
+        }
+        let alive = Some((child.start)(supervisor.clone()).await?);
+        let kept = Kept { alive, ..Kept::new(child) };
+        // The places of others must not move: a restart that is on its way names one.
+        match self.kept.iter_mut().find(|kept| kept.released && kept.alive.is_none()) {
+            Some(free) => *free = kept,
+            None => self.kept.push(kept),
+        }
+        Ok(())
+    }
+
+    /// Keeps `child` no longer. `Some` is to be ended by the caller.
+    pub fn release(&mut self, child: &Child) -> Option<ActorCell> {
+        let kept = self.kept.iter_mut().find(|kept| kept.child.is(child))?;
+        kept.released = true;
+        kept.alive.clone()
     }
 
     /// Stops every child, last started first, each to its end; `within` is for all of them together.

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::config::SweeperConfig;
 use crate::domain::ids::{AttemptId, DeliveryId, MovementId};
 use crate::domain::time::Timestamp;
 use crate::records::attempts;
+use crate::records::carrier_attempts;
 use crate::records::idempotency::{self, KEPT, Place};
+use crate::records::parked;
 use crate::records::pruning;
 use crate::store::{Store, StoreError, Tx};
 use crate::telemetry::names;
@@ -24,6 +27,10 @@ const BUDGET: Duration = Duration::from_millis(250);
 const SLICE_ROWS: i64 = 2_000;
 /// An unknown commit is resolved in seconds, or its node is gone.
 const KEEP_BATCHES: Duration = Duration::from_secs(60 * 60);
+/// How late a receipt may still find its attempt: carriers try a phone that is off for a day, and say so after that.
+const KEEP_CARRIER_ATTEMPTS: Duration = Duration::from_secs(48 * 60 * 60);
+/// How long a receipt waits for its attempt to be named: longer than any ack.
+const KEEP_PARKED: Duration = Duration::from_secs(60);
 /// Windows are read for their remainder a while after their end; then they are of no use.
 const KEEP_WINDOWS: Duration = Duration::from_secs(10 * 60);
 
@@ -46,7 +53,15 @@ struct Done {
     all: bool,
 }
 
-const TABLES: [&str; 5] = ["batches", "deliveries", "webhook_attempts", "cooldown_windows", "idempotency_keys"];
+const TABLES: [&str; 7] = [
+    "parked_receipts",
+    "batches",
+    "deliveries",
+    "webhook_attempts",
+    "attempts",
+    "cooldown_windows",
+    "idempotency_keys",
+];
 
 impl Housekeeping {
     pub(super) fn new(config: &SweeperConfig, keep_attempts: Duration, store: &Store) -> Self {
@@ -70,10 +85,12 @@ impl Housekeeping {
         }
         while let Some(table) = TABLES.get(self.done) {
             let Done { dropped, all } = match self.done {
-                0 => self.batches(now).await?,
-                1 => self.deliveries(now).await?,
-                2 => self.attempts(now).await?,
-                3 => self.windows().await?,
+                0 => self.parked_receipts(now).await?,
+                1 => self.batches(now).await?,
+                2 => self.deliveries(now).await?,
+                3 => self.webhook_attempts(now).await?,
+                4 => self.carrier_attempts(now).await?,
+                5 => self.windows().await?,
                 _ => self.keys().await?,
             };
             counter!(names::PRUNED, "table" => *table).increment(dropped);
@@ -99,11 +116,28 @@ impl Housekeeping {
         Ok(self.limited(dropped))
     }
 
-    async fn attempts(&self, now: Timestamp) -> Result<Done, StoreError> {
+    async fn webhook_attempts(&self, now: Timestamp) -> Result<Done, StoreError> {
         let old = AttemptId::from_bytes(*DeliveryId::floor(now.minus(self.keep_attempts)).as_bytes());
         let limit = self.batch_max;
         let dropped = self.store.write(move |tx| Box::pin(attempts::prune(tx, old, limit))).await?;
         Ok(self.limited(dropped))
+    }
+
+    async fn carrier_attempts(&self, now: Timestamp) -> Result<Done, StoreError> {
+        let (old, limit) = (now.minus(KEEP_CARRIER_ATTEMPTS), self.batch_max);
+        let dropped = self.store.write(move |tx| Box::pin(carrier_attempts::prune(tx, old, limit))).await?;
+        Ok(self.limited(dropped))
+    }
+
+    /// Receipts that nobody named in time: a row of each form, and a count of each receipt.
+    async fn parked_receipts(&self, now: Timestamp) -> Result<Done, StoreError> {
+        let (old, limit) = (now.minus(KEEP_PARKED), self.batch_max);
+        let expired = self.store.write(move |tx| Box::pin(parked::expire(tx, old, limit))).await?;
+        for (upstream, receipts) in expired.by_upstream {
+            warn!(upstream = upstream.as_str(), receipts, "receipts of attempts that nobody named were dropped");
+            counter!(names::RECEIPTS_UNMATCHED, "upstream" => upstream.as_str().to_owned()).increment(receipts);
+        }
+        Ok(self.limited(expired.rows))
     }
 
     fn limited(&self, dropped: u64) -> Done {

@@ -1,5 +1,7 @@
 //! Tracking alone, with a scripted database and paused time.
 
+mod book;
+mod by_reference;
 mod script;
 
 use std::sync::Mutex;
@@ -11,6 +13,7 @@ use crate::carrier::upstream::{ReceiptState, Subject};
 use crate::domain::delivery::{CarrierStatus, End, WindowAfter};
 use crate::domain::ids::AccountId;
 use crate::domain::reference::UpstreamId;
+use crate::domain::sealing::SecretKey;
 use crate::records::idempotency::FirstAnswer;
 
 struct House {
@@ -24,7 +27,12 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        let (script, tasks) = (Script::default(), Tasks::new());
+        Self::on(Script::default()).await
+    }
+
+    /// A node on this database, which others may share.
+    async fn on(script: Script) -> Self {
+        let tasks = Tasks::new();
         let (sender, fallbacks) = mpsc::channel(1);
         let ledger = script.clone();
         let woken = Arc::new(Mutex::new(Vec::new()));
@@ -32,6 +40,8 @@ impl House {
         let parts = Parts {
             batch_max: 16,
             needs: Needs { leave: Duration::from_secs(5), attempt: Duration::from_secs(20) },
+            book: Arc::new(script.clone()),
+            keyring: Arc::new(keyring()),
             ledger: Arc::new(move || Box::new(ledger.clone())),
             tasks: tasks.clone(),
             fallbacks: sender,
@@ -62,6 +72,10 @@ impl House {
         let subject = Subject::Attempt { delivery: id(number), channel };
         self.tracking.sink().put(Receipt { upstream, subject, state, status, network: None }).await
     }
+}
+
+fn keyring() -> Keyring {
+    Keyring::new(1, vec![(1, SecretKey::new([1; 32]))], SecretKey::new([9; 32])).expect("a ring")
 }
 
 fn id(number: u8) -> DeliveryId {

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use self::script::{Fault, Script};
 use super::*;
 use crate::actors::supervise::Tree;
-use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::carrier::{Carrier, CarrierSource, Channel};
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::domain::money::MicroUsd;
@@ -65,6 +65,7 @@ fn order(number: u8) -> Order {
         phone_sealed: Vec::new(),
         metadata_sealed: None,
         carrier: Carrier::new("viettel").expect("sane"),
+        carrier_source: CarrierSource::Prefix,
         channel: Channel::Sms,
         price: MicroUsd::from_micros(22_000),
         settle_after: Duration::from_secs(65),

@@ -36,6 +36,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 
 use crate::carrier::upstream::{FailureClass, Outcome, ReceiptState};
+use crate::config::{SimulatorConfig, millis};
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::phone::Phone;
@@ -100,9 +101,29 @@ impl Default for Script {
     }
 }
 
+impl From<&SimulatorConfig> for Script {
+    fn from(config: &SimulatorConfig) -> Self {
+        let delay = |base_ms, jitter_ms| Delay { base: millis(base_ms), jitter: millis(jitter_ms) };
+        Self {
+            seed: config.seed,
+            ack: delay(config.ack_ms, config.ack_jitter_ms),
+            receipt: delay(config.receipt_ms, config.receipt_jitter_ms),
+            refuse_rate: config.refuse_rate,
+            fail_rate: config.fail_rate,
+            lose_receipt_rate: config.lose_receipt_rate,
+            duplicate_receipt_rate: config.duplicate_receipt_rate,
+            late_receipt_rate: config.late_receipt_rate,
+            rate_per_second: NonZeroU32::new(config.rate_per_second),
+            in_flight_max: config.in_flight_max,
+            link_down: config.link_down,
+            hang: config.hang,
+        }
+    }
+}
+
 /// The carrier's answer to the attempt itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Ack {
+pub enum Ack {
     After(Duration, Outcome),
     Never,
     Panics,
@@ -110,30 +131,32 @@ pub(super) enum Ack {
 
 impl Ack {
     /// Whether the phone may have been called.
-    pub(super) const fn taken(&self) -> bool {
+    #[must_use]
+    pub const fn taken(&self) -> bool {
         matches!(self, Self::Never | Self::Panics | Self::After(_, Outcome::Accepted | Outcome::Ambiguous { .. }))
     }
 }
 
 /// One receipt that will come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Planned {
+pub struct Planned {
     /// From the start of the attempt.
-    pub(super) after: Duration,
-    pub(super) state: ReceiptState,
-    pub(super) status: &'static str,
+    pub after: Duration,
+    pub state: ReceiptState,
+    pub status: &'static str,
 }
 
 /// Everything that will happen to one attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Plan {
-    pub(super) ack: Ack,
-    pub(super) receipts: [Option<Planned>; 2],
+pub struct Plan {
+    pub ack: Ack,
+    pub receipts: [Option<Planned>; 2],
 }
 
 /// Decides one attempt from the seed, the phone and the channel alone. `settle_by` only places a receipt that is to be
 /// late.
-pub(super) fn plan(script: &Script, phone: Phone, channel: Channel, settle_by: Instant) -> Plan {
+#[must_use]
+pub fn plan(script: &Script, phone: Phone, channel: Channel, settle_by: Instant) -> Plan {
     let mut dice = SmallRng::seed_from_u64(mix(script.seed, phone, channel));
     let ack = script.ack.draw(&mut dice);
     let receipt = ack + script.receipt.draw(&mut dice);

@@ -11,20 +11,22 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The attempts of the last second, exactly.
 #[derive(Debug)]
-pub(super) struct Second {
+pub struct Second {
     limit: Option<usize>,
     taken: Mutex<VecDeque<Instant>>,
 }
 
 impl Second {
     /// At most `limit` in any second.
-    pub(super) fn new(limit: Option<NonZeroU32>) -> Self {
+    #[must_use]
+    pub fn new(limit: Option<NonZeroU32>) -> Self {
         let limit = limit.map(|limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
         Self { limit, taken: Mutex::default() }
     }
 
     /// Counts an attempt if the limit has room for it.
-    pub(super) fn allows(&self, now: Instant) -> bool {
+    #[must_use]
+    pub fn allows(&self, now: Instant) -> bool {
         let Some(limit) = self.limit else {
             return true;
         };

@@ -193,7 +193,7 @@ async fn many_receipts_are_reported_at_once_and_never_too_many() {
 async fn the_dice_fall_the_same_way_for_one_seed_and_near_the_rates() {
     let script = Script { refuse_rate: 0.1, fail_rate: 0.2, lose_receipt_rate: 0.05, ..Script::default() };
     let settle_by = Instant::now() + Duration::from_secs(65);
-    let run = |seed| -> Vec<script::Plan> {
+    let run = |seed| -> Vec<Plan> {
         let script = Script { seed, ..script.clone() };
         (0..10_000)
             .map(|n| plan(&script, phone(&format!("+8498{:07}", 1_100_000 + n)), Channel::Voice, settle_by))

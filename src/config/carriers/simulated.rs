@@ -5,9 +5,9 @@ use serde::Deserialize;
 use crate::config::SimulatorConfig;
 
 /// Settings of `[simulator]` that one carrier has otherwise.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Simulated {
+pub struct Simulated {
     ack_ms: Option<u64>,
     ack_jitter_ms: Option<u64>,
     receipt_ms: Option<u64>,
@@ -25,7 +25,7 @@ pub(super) struct Simulated {
 
 impl Simulated {
     /// The first share that is none.
-    pub(super) fn not_a_share(&self) -> Option<&'static str> {
+    pub(in crate::config) fn not_a_share(&self) -> Option<&'static str> {
         let shares = [
             ("refuse_rate", self.refuse_rate),
             ("fail_rate", self.fail_rate),
@@ -38,7 +38,8 @@ impl Simulated {
     }
 
     /// `settings`, but for what is said here.
-    pub(super) fn over(self, settings: &SimulatorConfig) -> SimulatorConfig {
+    #[must_use]
+    pub fn over(self, settings: &SimulatorConfig) -> SimulatorConfig {
         SimulatorConfig {
             seed: settings.seed,
             ack_ms: self.ack_ms.unwrap_or(settings.ack_ms),

@@ -8,10 +8,11 @@ use hyper::{HeaderMap, StatusCode};
 
 use super::Api;
 use crate::domain::api_key::KeyHash;
+use crate::domain::carrier::Unroutable;
 use crate::http::backend::{Backend, Identity};
 use crate::http::body::Body;
 use crate::http::error::ApiError;
-use crate::http::order::Order;
+use crate::http::order::{Order, not_reached, unroutable};
 use crate::http::request_id::RequestId;
 use crate::http::{Reply, auth, wire};
 use crate::send::{Answer, Caller, Idempotency, SendError, SendRequest};
@@ -52,7 +53,9 @@ fn request(order: &Order, idempotency_key: Option<&str>, body: &Bytes) -> SendRe
     SendRequest {
         phone: order.phone,
         code: order.code.clone(),
-        route: order.route.clone(),
+        route: order.routed.route.clone(),
+        source: order.routed.source,
+        choice: order.choice,
         channels: order.channels,
         metadata: order.metadata.clone(),
         idempotency: idempotency_key.map(|key| Idempotency { key: key.to_owned(), body: body.clone() }),
@@ -77,6 +80,8 @@ fn reply<B>(api: &Api<B>, id: &RequestId, answer: Answer) -> Reply {
 
 fn refused<B>(api: &Api<B>, why: &SendError) -> ApiError {
     match *why {
+        SendError::NotServed { ref carrier } => unroutable(Unroutable::NotServed(carrier.clone())),
+        SendError::NoChannel { ref carrier } => not_reached(carrier),
         SendError::Overloaded => ApiError::Overloaded,
         // A list that stays stale is not to be believed.
         SendError::Unavailable | SendError::StaleKey => ApiError::Unavailable,

@@ -1,16 +1,19 @@
 //! Bodies that customers send, by slip or on purpose.
 
+use std::sync::Arc;
+
 use super::*;
-use crate::domain::carrier::Carrier;
+use crate::domain::carrier::{CarrierSource, Route};
 use crate::domain::money::MicroUsd;
 use proptest::prelude::*;
 
 /// 098 is viettel (voice, then SMS), 090 mobifone (SMS only), 099 is not served, 052 is nobody's.
-fn route(phone: Phone) -> Result<Arc<Route>, Unroutable> {
+fn route(phone: Phone) -> Result<Routed, Unroutable> {
     let served = |name: &str, channels: &[Channel]| {
         let carrier = Carrier::new(name).expect("valid");
         let channels = Channels::from_list(channels).expect("valid");
-        Ok(Arc::new(Route { carrier, channels, price: MicroUsd::from_micros(22_000) }))
+        let route = Arc::new(Route { carrier, channels, price: MicroUsd::from_micros(22_000) });
+        Ok(Routed { route, source: CarrierSource::Prefix })
     };
     match phone.national() / 10_000_000 {
         98 => served("viettel", &[Channel::Voice, Channel::Sms]),

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, Seeing};
 use crate::config::HttpConfig;
 use crate::domain::api_key::{KeyHash, PlainKey};
-use crate::domain::carrier::{Carrier, Channel, Channels, Route, Unroutable};
+use crate::domain::carrier::{Carrier, CarrierSource, Channel, Channels, Route, Unroutable};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AccountId, AttemptId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
+use crate::domain::numbering::Routed;
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 use crate::http::api::Api;
@@ -78,13 +79,14 @@ impl Backend for House {
         }
     }
 
-    fn route(&self, phone: Phone) -> Result<Arc<Route>, Unroutable> {
+    fn route(&self, phone: Phone) -> Result<Routed, Unroutable> {
         let carrier = |name| Carrier::new(name).expect("valid");
         if phone.national() / 10_000_000 == 99 {
             return Err(Unroutable::NotServed(carrier("gmobile")));
         }
         let price = MicroUsd::from_micros(22_000);
-        Ok(Arc::new(Route { carrier: carrier("mobifone"), channels: Channels::only(Channel::Sms), price }))
+        let route = Route { carrier: carrier("mobifone"), channels: Channels::only(Channel::Sms), price };
+        Ok(Routed { route: Arc::new(route), source: CarrierSource::Override })
     }
 
     async fn send(&self, caller: Caller, request: SendRequest) -> Answer {

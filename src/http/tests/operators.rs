@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Seeing};
 use crate::http::listener::{Limits, Listener};
-use crate::http::ops::{Health, Ops, Readiness};
+use crate::http::ops::{Health, LinkHealth, Ops, Readiness};
 
 const WELL: Health =
     Health { database: true, migrations: true, keys: true, keys_age_ms: Some(250), links: true, stopping: false };
@@ -25,6 +25,26 @@ impl Readiness for Scripted {
             None => std::future::pending().await,
         }
     }
+
+    fn links(&self) -> Vec<LinkHealth> {
+        let link = |upstream: &str, health, rate_per_second| LinkHealth {
+            upstream: upstream.to_owned(),
+            health,
+            paused: health == "down",
+            in_flight: 3,
+            window: 20,
+            rate_per_second,
+        };
+        vec![link("tkc", "up", None), link("vt_smsc", "down", Some(100))]
+    }
+}
+
+#[tokio::test]
+async fn links_are_listed_with_what_they_have_under_way() {
+    let links = Desk::start().call("GET /links").await;
+    assert_eq!(links.status, 200);
+    let said = r#"{"links":[{"upstream":"tkc","health":"up","paused":false,"in_flight":3,"window":20,"rate_per_second":null},{"upstream":"vt_smsc","health":"down","paused":true,"in_flight":3,"window":20,"rate_per_second":100}]}"#;
+    assert_eq!(links.body, said);
 }
 
 struct Desk {

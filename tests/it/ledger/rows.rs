@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexo_route::domain::carrier::{Carrier, Channel};
+use nexo_route::domain::carrier::{Carrier, CarrierSource, Channel};
 use nexo_route::domain::delivery::{CarrierStatus, End, FailureCode, WindowAfter};
 use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::{Buckets, MicroUsd};
@@ -70,6 +70,7 @@ pub(super) async fn order(store: &Store, account: AccountId, phone: i64) -> Orde
         phone_sealed: vec![1; 21],
         metadata_sealed: None,
         carrier: Carrier::new("viettel").expect("valid"),
+        carrier_source: CarrierSource::Prefix,
         channel: Channel::Voice,
         price: PRICE,
         settle_after: Duration::from_secs(65),

@@ -2,15 +2,18 @@
 
 use super::*;
 use crate::actors::dispatch::attempt::{Finished, UnderWay};
+use crate::actors::dispatch::ending::Owed;
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_opens_refuses_and_is_probed() {
-    let mut house = House::new(None, 10).await;
-    house.link.answer(not_sent(), refused());
-    // Voice is not sent, SMS reaches the carrier: not in a row.
-    assert_eq!(house.send_one().await, DispatchAnswer::Refused);
-    assert!(house.reserve(1).is_ok());
-    house.link.answer(not_sent(), not_sent());
+    let fake = Arc::new(FakeLink::new("fake", None, 10));
+    let plans = vec![plan(Channel::Voice, &[(&link(&fake), 1)])];
+    let mut house = House::with(vec![fake], plans).await;
+    for (outcome, taken) in [(not_sent(), true), (not_sent(), true), (refused(), true), (not_sent(), true)] {
+        house.link.answer(outcome, Outcome::Accepted);
+        assert_eq!(house.send_one().await, DispatchAnswer::Refused);
+        assert_eq!(house.reserve(1).is_ok(), taken, "a refusal reached the carrier: not in a row");
+    }
     for _ in 0..2 {
         let (_, answered) = house.send(1);
         let _ended = answered.await;
@@ -26,9 +29,12 @@ async fn a_breaker_opens_refuses_and_is_probed() {
     assert!(house.reserve(1).is_err(), "it failed: the link rests again");
 
     house.link.answer(Outcome::Accepted, Outcome::Accepted);
+    let mut answers = Vec::new();
     for (_, answered) in jobs {
-        assert_eq!(answered.await, Ok(DispatchAnswer::Out), "they waited for the second probe");
+        answers.push(answered.await.expect("answered"));
     }
+    let expected = [DispatchAnswer::Refused, DispatchAnswer::Out, DispatchAnswer::Out];
+    assert_eq!(answers, expected, "the others waited for the second probe");
     assert!(house.reserve(1).is_ok());
     house.finish().await;
 }
@@ -111,13 +117,14 @@ async fn an_attempt_that_ends_while_nobody_lives_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_is_lost_with_a_mailbox_is_answered() {
     let mut house = House::new(None, 10).await;
-    let parts = Arc::clone(&house.dispatch.queues[&house.route.carrier]);
+    let parts = house.parts(Channel::Voice);
     let mut jobs = Vec::new();
     for channels in [house.route.channels, Channels::only(Channel::Sms)] {
         let slot = house.reserve(1).expect("a place");
         let (job, answered) = house.job(1, slot);
         let waiting = Owed::new(Job { channels, ..job }, parts.times.within, Arc::clone(&parts.ender)).leave();
-        let departed = parts.links[0].depart();
+        assert_eq!(parts.links[0].link.take(parts.links[0].seat), Ok(()));
+        let departed = parts.depart(0);
         jobs.push((UnderWay { waiting, link: 0, started: Instant::now(), departed }, answered));
     }
     house.cast(Message::Panic);
@@ -136,7 +143,9 @@ async fn an_outcome_that_is_lost_with_a_mailbox_is_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_graceful_stop_lets_leave_what_can_and_settles_the_rest() {
-    let mut house = House::new(Some(10), 10).await;
+    let fake = Arc::new(FakeLink::new("fake", Some(10), 10));
+    let plans = vec![plan(Channel::Voice, &[(&link(&fake), 1)])];
+    let mut house = House::with(vec![fake], plans).await;
     let jobs: Vec<_> = [1, 2].into_iter().flat_map(|account| std::iter::repeat_n(account, 20)).collect();
     let jobs: Vec<_> = jobs.into_iter().map(|account| house.send(account)).collect();
     settle_down().await;

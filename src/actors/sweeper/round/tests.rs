@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::actors::sweeper::housekeeping::fold;
-use crate::domain::carrier::{Carrier, Channel};
+use crate::domain::carrier::{Carrier, CarrierSource, Channel};
 use crate::domain::ids::AccountId;
 use crate::domain::money::MicroUsd;
 use crate::domain::sealing::PhoneKey;
@@ -65,6 +65,7 @@ impl Scratch {
             phone_sealed: vec![1],
             metadata_sealed: None,
             carrier: Carrier::new("viettel").expect("sane"),
+            carrier_source: CarrierSource::Prefix,
             channel: Channel::Sms,
             price: MicroUsd::from_micros(22_000),
             settle_after,

@@ -1,14 +1,17 @@
 //! A database in memory, and what it is told to do wrong.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
 use crate::actors::tracking::ledger::{Batch, Ledger};
+use crate::domain::carrier::Channel;
 use crate::domain::delivery::End;
 use crate::domain::ids::{DeliveryId, EndpointId};
+use crate::records::carrier_attempts::Named;
 use crate::records::idempotency::AnswerRecord;
+use crate::records::parked::Parked;
 use crate::records::settlement::{Settled, Settlement, Settlements};
 use crate::store::{CommitError, StoreError};
 
@@ -28,6 +31,15 @@ pub(super) struct Rows {
     pub(super) faults: VecDeque<Fault>,
     pub(super) poison: Option<DeliveryId>,
     pub(super) transactions: usize,
+    pub(super) names: Vec<Named>,
+    pub(super) named: HashSet<(DeliveryId, Channel)>,
+    pub(super) parked: Vec<Parked>,
+    /// What the book's next transactions do instead.
+    pub(super) book_faults: VecDeque<Fault>,
+    /// Looks for attempts by reference.
+    pub(super) reads: usize,
+    /// A name and a receipt that commit at once do not see each other.
+    pub(super) blind: bool,
 }
 
 #[derive(Clone, Default)]

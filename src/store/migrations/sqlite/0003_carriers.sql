@@ -1,8 +1,9 @@
--- What an upstream calls an attempt, a row for each form in which a receipt may bear the name. Insert-only.
+-- What an upstream calls an attempt, a row for each form in which a receipt may bear the name. Insert-only. The delivery is
+-- part of the key: an upstream that counts anew after a restart, or on each of its machines, gives one name twice.
 CREATE TABLE attempts (
     upstream TEXT NOT NULL, reference TEXT NOT NULL, delivery BLOB NOT NULL, channel TEXT NOT NULL,
     phone_key INTEGER NOT NULL, at_us INTEGER NOT NULL,
-    PRIMARY KEY (upstream, reference)
+    PRIMARY KEY (upstream, reference, delivery)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_by_time ON attempts (at_us);
 
@@ -10,8 +11,9 @@ CREATE INDEX attempts_by_time ON attempts (at_us);
 CREATE TABLE parked_receipts (
     receipt BLOB NOT NULL, upstream TEXT NOT NULL, reference TEXT NOT NULL, phone_key INTEGER,
     state INTEGER NOT NULL, carrier_status TEXT NOT NULL, at_us INTEGER NOT NULL,
-    PRIMARY KEY (upstream, reference, receipt)
+    PRIMARY KEY (receipt, reference)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX parked_receipts_by_name ON parked_receipts (upstream, reference);
 CREATE INDEX parked_receipts_by_time ON parked_receipts (at_us);
 
 -- Which network a phone was last seen on, where that is not what its prefix says.

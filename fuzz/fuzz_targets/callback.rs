@@ -1,0 +1,54 @@
+//! Whatever somebody sends as a provider's callback: it is read as a receipt or refused, and what is read stands in it.
+//!
+//! The first byte chooses the form; what follows up to the first line end is behind the URL's `?`, the rest is the body.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use nexo_route::carrier::http::receipt::of_callback;
+use nexo_route::carrier::upstream::{ReceiptState, Subject};
+use nexo_route::config::SecretText;
+use nexo_route::config::upstreams::http::{CallbackConfig, Class, Form, Pointer, Proof, ReceiptMapping, Source};
+use nexo_route::domain::reference::UpstreamId;
+
+fn body(pointer: &str) -> Source {
+    Source::Body(Pointer::parse(pointer).expect("a pointer"))
+}
+
+fn config(form: Form) -> CallbackConfig {
+    CallbackConfig {
+        proof: Proof::Query { name: "token".into(), value: SecretText::new("secret").expect("a secret") },
+        allow: Vec::new(),
+        form,
+        attempt: Some(Source::Query("attempt".into())),
+        reference: Some(body(if form == Form::Json { "/data/0/id" } else { "/id" })),
+        phone: Some(body("/phone")),
+        mapping: ReceiptMapping {
+            status: body("/status"),
+            delivered: vec!["DELIVRD".into()],
+            in_progress: vec!["ringing".into()],
+            failed: vec![("busy".into(), Class::Unreachable)],
+            network: Some(body("/network")),
+            word: Some(body("/why")),
+        },
+    }
+}
+
+static CONFIGS: LazyLock<[CallbackConfig; 2]> = LazyLock::new(|| [config(Form::Json), config(Form::Form)]);
+static UPSTREAM: LazyLock<UpstreamId> = LazyLock::new(|| UpstreamId::new("fuzzed").expect("a name"));
+
+fuzz_target!(|input: &[u8]| {
+    let Some((form, rest)) = input.split_first() else { return };
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let Ok(query) = std::str::from_utf8(&rest[..end]) else { return };
+    let body = rest.get(end + 1..).unwrap_or_default();
+    let Ok(told) = of_callback(&CONFIGS[usize::from(form & 1)], &UPSTREAM, query, body) else { return };
+    assert_eq!(told.receipt.upstream, *UPSTREAM);
+    // Only a word that the settings know ends a delivery.
+    assert!(told.word_is_known || told.receipt.state == ReceiptState::InProgress);
+    if let Subject::Reference { references, .. } = &told.receipt.subject {
+        assert_eq!(references.len(), 1);
+    }
+});

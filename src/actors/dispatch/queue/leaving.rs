@@ -1,0 +1,137 @@
+//! How jobs leave a queue, and what becomes of them after their attempt.
+
+use tokio::time::Instant;
+
+use super::State;
+use crate::actors::dispatch::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
+use crate::actors::dispatch::ending::{Next, Waiting};
+use crate::actors::dispatch::links::Blocked;
+use crate::carrier::upstream::Outcome;
+
+impl State {
+    /// Lets jobs leave, one account after the other, until no link takes another one.
+    pub(super) fn leave(&mut self) -> Option<Blocked> {
+        self.links.place();
+        let (barred, blocked) = loop {
+            self.another_again = false;
+            let still = (self.leave_again(), self.leave_in_turn());
+            // What a link did not send at once goes by another at once.
+            if !self.another_again {
+                break still;
+            }
+        };
+        self.links.content();
+        match (barred, blocked) {
+            (Some(one), Some(other)) => Some(one.or(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Those first that not every link may take. One that no link may take for now holds up only its like.
+    fn leave_again(&mut self) -> Option<Blocked> {
+        loop {
+            let now = Instant::now();
+            let waiting = self.again.front()?.waiting();
+            if waiting.is_late(now, self.parts.times) {
+                if let Some(owed) = self.again.pop_front() {
+                    self.too_late(owed);
+                }
+                continue;
+            }
+            let chosen = self.links.choose(now, |upstream| waiting.bars(upstream));
+            // A link that it waited for may have gone down since.
+            let hopeless = chosen.is_err() && !self.links.another(|upstream| waiting.bars(upstream));
+            let Some(owed) = (if hopeless || chosen.is_ok() { self.again.pop_front() } else { None }) else {
+                return chosen.err();
+            };
+            match chosen {
+                Ok(link) => self.start(owed.leave(), link, now),
+                Err(_) => {
+                    let next = owed.give_up_channel(self.parts.times);
+                    self.go_on(next);
+                }
+            }
+        }
+    }
+
+    fn leave_in_turn(&mut self) -> Option<Blocked> {
+        loop {
+            let now = Instant::now();
+            let waiting = self.queue.peek(now)?.waiting();
+            if waiting.is_late(now, self.parts.times) {
+                if let Some(owed) = self.queue.pop(now) {
+                    self.too_late(owed);
+                }
+                continue;
+            }
+            match self.links.choose(now, |_| false) {
+                Ok(link) => {
+                    if let Some(owed) = self.queue.pop(now) {
+                        self.start(owed.leave(), link, now);
+                    }
+                }
+                Err(blocked) => return Some(blocked),
+            }
+        }
+    }
+
+    /// Starts an attempt on a link that was chosen for it.
+    fn start(&mut self, mut waiting: Box<Waiting>, at: usize, now: Instant) {
+        self.throughput.left += 1;
+        let attempt = announce(&self.parts, &mut waiting, at, now);
+        if self.links.started(at) {
+            self.show_links(now);
+        }
+        let departed = self.parts.depart(at);
+        match begin(&**self.links.get(at).upstream(), attempt) {
+            Begun::Done(outcome) => {
+                departed.heard();
+                self.conclude(waiting, at, outcome, now, Instant::now());
+            }
+            Begun::Pending(future) => {
+                follow(&self.parts, UnderWay { waiting, link: at, started: now, departed }, future);
+            }
+        }
+    }
+
+    pub(super) fn finished(&mut self, finished: Finished, now: Instant) {
+        let (UnderWay { waiting, link, started, departed }, outcome) = finished.take();
+        departed.heard();
+        self.conclude(waiting, link, outcome, started, now);
+    }
+
+    /// An attempt has its outcome.
+    fn conclude(&mut self, waiting: Box<Waiting>, at: usize, outcome: Outcome, started: Instant, now: Instant) {
+        self.meters.attempted(&outcome, now.saturating_duration_since(started));
+        let link = self.links.get(at);
+        link.attempted(&outcome);
+        if matches!(outcome, Outcome::Accepted | Outcome::Ambiguous { .. }) {
+            self.meters.acknowledged(self.parts.times.accepted_at(waiting.job.settle_by), now);
+        }
+        let was_up = self.links.is_up(at);
+        if self.links.finished(at, &outcome, now) {
+            self.meters.breaker_opened.increment(1);
+        }
+        if !(was_up && self.links.is_up(at)) {
+            self.show_links(now);
+        }
+        let links = &self.links;
+        let another = |waiting: &Waiting| links.another(|upstream| waiting.bars(upstream));
+        let next = waiting.conclude(outcome, self.parts.times, self.links.get(at), another);
+        self.go_on(next);
+    }
+
+    fn go_on(&mut self, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Link(owed) => {
+                self.meters.tried_again.increment(1);
+                if self.retired { self.hand_over(owed) } else { self.push(owed) }
+            }
+            Next::Channel(owed) => {
+                self.meters.fallbacks.increment(1);
+                self.hand_over(owed);
+            }
+        }
+    }
+}

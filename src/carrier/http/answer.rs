@@ -1,0 +1,133 @@
+//! What an answer means: the first rule that matches it, or its status where none does.
+//!
+//! An answer that nobody foresaw is never taken for a yes: where the operator has said what a yes looks like, any other answer
+//! of success is ambiguous, and so is whatever came instead of the API (HTML).
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::line::Answer;
+use crate::carrier::upstream::FailureClass;
+use crate::config::upstreams::http::{AnswerRule, Answered, Class, HttpConfig, OneOrMany, Pointer, Scalar};
+use crate::domain::delivery::{CarrierStatus, HOLD_MAX};
+use crate::domain::reference::Reference;
+
+/// How long a phone is refused where neither the answer nor the settings say.
+const PER_PHONE: Duration = Duration::from_secs(30);
+
+/// What became of one sending.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    Accepted { reference: Option<Reference> },
+    Refused { class: FailureClass },
+    PerPhone { retry_after: Duration },
+    Throttled { retry_after: Option<Duration> },
+    NotSent,
+    Ambiguous,
+}
+
+/// A verdict, with the provider's own word for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) status: CarrierStatus,
+    /// A rule of the settings said so.
+    pub(super) foreseen: bool,
+}
+
+pub(super) fn judge(config: &HttpConfig, answer: &Answer) -> Judged {
+    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let plain = CarrierStatus::clean(&format!("HTTP {}", answer.status));
+    let Some(rule) = config.answers.iter().find(|rule| matches(rule, answer.status, body.as_ref())) else {
+        return Judged { verdict: by_status(config, answer), status: plain, foreseen: false };
+    };
+    let at = |pointer: &Option<Pointer>| text_at(body.as_ref(), pointer.as_ref()?);
+    let asked = rule.retry_after.as_ref().and_then(|pointer| seconds_at(body.as_ref(), pointer));
+    let asked = asked.or(answer.retry_after).or(rule.retry_after_s.map(|s| Duration::from_secs(s.into())));
+    let verdict = match rule.means {
+        Answered::Accepted => {
+            Verdict::Accepted { reference: at(&rule.reference).and_then(|text| Reference::new(&text)) }
+        }
+        Answered::Refused => Verdict::Refused { class: rule.class.into() },
+        Answered::PerPhone => Verdict::PerPhone { retry_after: hold(asked.or(config.per_phone_gap)) },
+        Answered::Throttled => Verdict::Throttled { retry_after: asked },
+        Answered::NotSent => Verdict::NotSent,
+        Answered::Ambiguous => Verdict::Ambiguous,
+    };
+    let status = at(&rule.word).map_or(plain, |word| CarrierStatus::clean(&word));
+    Judged { verdict, status, foreseen: true }
+}
+
+fn by_status(config: &HttpConfig, answer: &Answer) -> Verdict {
+    match answer.status {
+        200..=299 if answer.is_html => Verdict::Ambiguous,
+        200..=299 if config.answers.iter().any(|rule| rule.means == Answered::Accepted) => Verdict::Ambiguous,
+        200..=299 => Verdict::Accepted { reference: None },
+        429 => Verdict::Throttled { retry_after: answer.retry_after },
+        // A time-out of the provider's own, or a request that it may have read early (RFC 9110 §15.5.9, RFC 8470).
+        408 | 425 | 500..=599 | 100..=199 => Verdict::Ambiguous,
+        400 | 402 | 409 | 413 | 422 => Verdict::Refused { class: FailureClass::Rejected },
+        // A redirect, a wrong path, wrong credentials: it is not what it was configured to be.
+        _ => Verdict::Refused { class: FailureClass::Misconfigured },
+    }
+}
+
+fn matches(rule: &AnswerRule, status: u16, body: Option<&Value>) -> bool {
+    if !rule.status.contains(status) {
+        return false;
+    }
+    let Some(pointer) = &rule.at else { return true };
+    let Some(value) = body.and_then(|body| body.pointer(pointer.as_str())) else { return false };
+    match rule.is.as_ref().map(OneOrMany::values) {
+        None => true,
+        Some(wanted) => wanted.iter().any(|wanted| is(value, wanted)),
+    }
+}
+
+/// A number that is written as a text is that number: providers change their minds about it.
+fn is(value: &Value, wanted: &Scalar) -> bool {
+    match (value, wanted) {
+        (Value::Bool(value), Scalar::Truth(wanted)) => value == wanted,
+        (Value::Number(value), Scalar::Whole(wanted)) => value.as_i64() == Some(*wanted),
+        (Value::String(value), Scalar::Text(wanted)) => value == wanted,
+        (Value::String(value), Scalar::Whole(wanted)) => *value == wanted.to_string(),
+        (Value::Number(value), Scalar::Text(wanted)) => value.to_string() == *wanted,
+        _ => false,
+    }
+}
+
+/// A text or a number, as text.
+pub(super) fn text_at(body: Option<&Value>, pointer: &Pointer) -> Option<String> {
+    match body?.pointer(pointer.as_str())? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Seconds, rounded up, as a number or its text.
+fn seconds_at(body: Option<&Value>, pointer: &Pointer) -> Option<Duration> {
+    let seconds: f64 = text_at(body, pointer)?.trim().parse().ok()?;
+    let sane = seconds.is_finite() && seconds >= 0.0;
+    sane.then(|| Duration::from_secs_f64(seconds.ceil().min(HOLD_MAX.as_secs_f64())))
+}
+
+/// At least a second, at most what a carrier is believed.
+fn hold(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(PER_PHONE).clamp(Duration::from_secs(1), HOLD_MAX)
+}
+
+impl From<Class> for FailureClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Unreachable => Self::Unreachable,
+            Class::InvalidNumber => Self::InvalidNumber,
+            Class::Rejected => Self::Rejected,
+            Class::Congestion => Self::Congestion,
+            Class::Misconfigured => Self::Misconfigured,
+            Class::Expired => Self::Expired,
+            Class::WrongNetwork => Self::WrongNetwork,
+        }
+    }
+}

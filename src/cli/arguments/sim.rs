@@ -1,0 +1,89 @@
+//! What can be typed after `sim`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::rehearsal::smsc::{IdBase, ReceiptForm};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum SimCommand {
+    /// An SMSC that does what [simulator] says: an SMPP upstream to rehearse with (SIGUSR1 cuts the line, SIGUSR2 mends it)
+    Smpp(SmppArguments),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SmppArguments {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(in crate::cli) bind: IpAddr,
+    /// 0 takes a free one
+    #[arg(long, default_value_t = 2775)]
+    pub(in crate::cli) port: u16,
+    /// Who may bind; at most 15 characters
+    #[arg(long, default_value = "nexo", value_name = "NAME", value_parser = system_id)]
+    pub(in crate::cli) system_id: String,
+    /// With what; at most 8 characters
+    #[arg(long, default_value = "rehearse", value_name = "TEXT", value_parser = password)]
+    pub(in crate::cli) password: String,
+    /// How the answer to a submit writes the message id
+    #[arg(long, default_value = "hex", value_name = "BASE")]
+    pub(in crate::cli) response_ids: BaseName,
+    /// How a receipt writes it; as the answer does, if this is not given
+    #[arg(long, value_name = "BASE")]
+    pub(in crate::cli) receipt_ids: Option<BaseName>,
+    /// Where a receipt says what it says
+    #[arg(long, default_value = "both", value_name = "FORM")]
+    pub(in crate::cli) receipts: FormName,
+    /// A file that gets one line of JSON for every bind, submit and acknowledged receipt; phones masked, no code
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) journal: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(in crate::cli) enum BaseName {
+    Hex,
+    Decimal,
+}
+
+impl From<BaseName> for IdBase {
+    fn from(name: BaseName) -> Self {
+        match name {
+            BaseName::Hex => Self::Hex,
+            BaseName::Decimal => Self::Decimal,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(in crate::cli) enum FormName {
+    /// Appendix B of SMPP 3.4
+    Text,
+    /// No text
+    Tlv,
+    Both,
+}
+
+impl From<FormName> for ReceiptForm {
+    fn from(name: FormName) -> Self {
+        match name {
+            FormName::Text => Self::Text,
+            FormName::Tlv => Self::Tlv,
+            FormName::Both => Self::Both,
+        }
+    }
+}
+
+fn system_id(text: &str) -> Result<String, &'static str> {
+    credential(text, 15).ok_or("1 to 15 visible ASCII characters")
+}
+
+fn password(text: &str) -> Result<String, &'static str> {
+    credential(text, 8).ok_or("1 to 8 visible ASCII characters")
+}
+
+fn credential(text: &str, length_max: usize) -> Option<String> {
+    let fits = (1..=length_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    fits.then(|| text.to_owned())
+}

@@ -1,0 +1,86 @@
+//! `sim`: carriers to rehearse with. They read `[simulator]` of the configuration and nothing else of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::arguments::{SimCommand, SmppArguments};
+use super::error::CliError;
+use super::output::{Answer, Output};
+use super::serve;
+use crate::carrier::simulator::Script;
+use crate::config;
+use crate::rehearsal::smsc::{Controls, IdBase, Settings, Smsc};
+
+pub(super) async fn run(config: Option<&Path>, command: SimCommand, output: Output) -> Result<(), CliError> {
+    let config = config::load(config)?.config;
+    serve::log(&config.log)?;
+    let script = Script::from(&config.simulator);
+    match command {
+        SimCommand::Smpp(arguments) => smpp(script, arguments, output).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Listening<'a> {
+    address: SocketAddr,
+    system_id: &'a str,
+    password: &'a str,
+}
+
+async fn smpp(script: Script, arguments: SmppArguments, output: Output) -> Result<(), CliError> {
+    let SmppArguments { bind, port, system_id, password, response_ids, receipt_ids, receipts, journal } = arguments;
+    let response_ids = IdBase::from(response_ids);
+    let settings = Settings {
+        system_id: system_id.clone(),
+        password: password.clone(),
+        script,
+        response_ids,
+        receipt_ids: receipt_ids.map_or(response_ids, IdBase::from),
+        receipts: receipts.into(),
+        journal,
+    };
+    let refused = |error: std::io::Error| CliError::Refused(format!("{bind}:{port}: {error}"));
+    let smsc = Smsc::bind(SocketAddr::new(bind, port), settings).await.map_err(refused)?;
+    let address = smsc.address().map_err(refused)?;
+    // Who reads where it listens may signal at once.
+    let signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
+    let text =
+        format!("SMPP {address}, system id {system_id}, password {password}; SIGUSR1 cuts the line, SIGUSR2 mends it");
+    output.answer(&Answer::new(&Listening { address, system_id: &system_id, password: &password }, text));
+    let controls = smsc.controls();
+    smsc.run(stopped(signals, controls)).await;
+    Ok(())
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    cut: Signal,
+    mend: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            cut: signal(SignalKind::user_defined1())?,
+            mend: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+/// Cuts and mends the line as it is told; resolves when it is told to stop.
+async fn stopped(mut signals: Signals, controls: Controls) {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.cut.recv() => controls.cut(),
+            _ = signals.mend.recv() => controls.mend(),
+        }
+    }
+}

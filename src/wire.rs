@@ -1,0 +1,7 @@
+//! Floor 2: what all sockets that leave the house have in common: names, TCP and TLS.
+//!
+//! Who may be reached is decided by those above; nothing here sends a byte of theirs, keeps a connection, or tries one again.
+
+pub mod dns;
+pub mod tcp;
+pub mod tls;
