@@ -222,21 +222,37 @@ def answers_but(report, *classes):
     return others + report["unsent"] + report["unanswered"]
 
 
+class Acks:
+    """How long attempts take from their start to the carrier's ack, as the daemon measures it, from now on."""
+
+    def __init__(self, daemon):
+        self.daemon, self.before = daemon, self.sums(daemon)
+
+    @staticmethod
+    def sums(daemon):
+        return [daemon.metric(f"nexo_attempt_seconds_{part}") for part in ("sum", "count")]
+
+    def mean_ms(self):
+        seconds, count = (now - before for now, before in zip(self.sums(self.daemon), self.before))
+        return 1000 * seconds / max(count, 1)
+
+
 @step
 def paced():
     """10,000 OTP/s for 30 s, open loop, whole life, Postgres, ack 5 ms."""
-    ack_ms = 5
-    daemon = node("paced", "postgres", {"simulator": {"ack_ms": ack_ms}})
+    daemon = node("paced", "postgres", {"simulator": {"ack_ms": 5}})
     keys = daemon.provision()
     daemon.start()
     prefixes = rig.served_prefixes()
     rig.open_loop_result(rig.open_loop(daemon.api, keys, prefixes, 0, [(2_000, 3)]))
+    acks = Acks(daemon)
     client = rig.open_loop(daemon.api, keys, prefixes, 50_000_000, [(10_000, 30)])
     time.sleep(1)
     look = processor(daemon, client, "postgres")
     time.sleep(28)
     shares = look.shares()
     report = rig.open_loop_result(client)
+    ack_ms = acks.mean_ms()
     daemon.wait_settled()
     daemon.stop()
     daemon.verify()
@@ -251,7 +267,7 @@ def paced():
             answers_but(report, "202"),
             shares,
             "p50 ≤ 3 ms, p99 ≤ 15 ms",
-            f"p99.9 {took['p999_ms'] - ack_ms:.1f} ms",
+            f"p99.9 {took['p999_ms'] - ack_ms:.1f} ms; the ack took {ack_ms:.1f} ms: a timer of 5 ms fires a little later",
         )
     ]
     record("paced", rows)
@@ -265,7 +281,10 @@ def burst():
         daemon = node(f"burst-{engine}", engine)
         keys = daemon.provision()
         daemon.start()
-        time.sleep(2)
+        if engine == "postgres":
+            # The server is to be idle too: not busy with what an earlier step left to be written.
+            postgres().sql("CHECKPOINT")
+        time.sleep(3)
         client = rig.open_loop(daemon.api, keys, rig.served_prefixes(), 0, [(2_000_000, 0.0005)], connections=1_000)
         report = rig.open_loop_result(client)
         daemon.wait_settled()

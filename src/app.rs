@@ -8,6 +8,7 @@ mod descriptors;
 mod edge;
 mod engine;
 mod links;
+mod reload;
 mod start;
 mod stop;
 
@@ -19,8 +20,10 @@ use std::time::Duration;
 
 use futures_util::future::OptionFuture;
 use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use reload::Reload;
 pub use start::StartError;
 
 use crate::actors::admission::Admission;
@@ -46,6 +49,7 @@ use crate::webhook::courier::Courier;
 use actors::{Actors, Blueprint, settle_after};
 use edge::{House, Pulse};
 use engine::EngineRoom;
+use reload::Reloader;
 
 /// How often gauges are refreshed and histograms folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
@@ -66,6 +70,7 @@ pub struct App {
     carriers: CarrierTable,
     routing: Routing,
     look_up: LookUp,
+    reload: (Reload, mpsc::Receiver<oneshot::Sender<bool>>),
     clock: DatabaseClock,
     courier: Courier,
     metrics: Metrics,
@@ -79,6 +84,7 @@ pub struct Running {
     pub carriers: Vec<(String, Controls)>,
     pub admission: Admission,
     pub dispatch: Dispatch,
+    pub reload: Reload,
 }
 
 /// Checks everything that can be wrong and binds the ports.
@@ -102,9 +108,13 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let callbacks = config.callbacks.address().map(|address| bind("callbacks", address, (&config.callbacks).into()));
     let callbacks = callbacks.transpose()?;
     let receivers = Receivers::default();
+    receivers.replace(reload::callbacks(&carriers));
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
     let routing = Routing::new(carriers.plan.clone(), Arc::clone(&keyring), clock.clone());
     let look_up = LookUp::default();
+    let asked = start::look_up(&carriers).map_err(|why| StartError::Config(format!("carriers: {why}")))?;
+    look_up.swap(carriers.look_up.as_ref().zip(asked));
+    start::warn_of_unused(&carriers);
     Ok(App {
         engine,
         storage,
@@ -118,6 +128,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
         carriers,
         routing,
         look_up,
+        reload: Reload::new(),
         clock,
         courier,
         metrics,
@@ -137,6 +148,12 @@ impl App {
     #[must_use]
     pub fn callbacks_address(&self) -> Option<SocketAddr> {
         self.callbacks.as_ref()?.local_addr().ok()
+    }
+
+    /// By which it is told to read the carrier table anew, once it serves.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.0.clone()
     }
 
     /// Has the simulated carriers tell `witness` of every attempt.
@@ -177,7 +194,7 @@ impl App {
         };
         let (api_stop, ops_stop) = (CancellationToken::new(), CancellationToken::new());
         let render = self.metrics.clone();
-        let receipts = Callbacks::new(&config.callbacks, self.receivers, actors.tracking.sink());
+        let receipts = Callbacks::new(&config.callbacks, self.receivers.clone(), Arc::clone(&actors.sink));
         let receipts = self.callbacks.map(|listener| listener.serve(receipts, api_stop.clone()));
         let api = self.api.serve(Api::new(house, &config.http), api_stop.clone());
         let api = tasks.spawn(async move {
@@ -185,7 +202,21 @@ impl App {
         });
         let ops = tasks.spawn(self.ops.serve(Ops::new(move || render.render(), pulse), ops_stop.clone()));
         let upkeep = tasks.spawn(keep_gauges(self.metrics.clone(), admission.clone(), ops_stop.clone()));
-        observe(Running { carriers: actors.controls, admission, dispatch: actors.dispatch });
+        let carriers = actors.links.controls();
+        let (reload, asked) = self.reload;
+        let reloader = Reloader {
+            config: self.config.carriers.clone(),
+            table: self.carriers,
+            links: actors.links,
+            routing: self.routing,
+            look_up: self.look_up,
+            dispatch: actors.dispatch.clone(),
+            receivers: self.receivers,
+            forget_at: None,
+            receipts_within: settle_after(&self.config.dispatch),
+        };
+        tasks.spawn_on(self.engine.handle(), reloader.run(asked, api_stop.clone()));
+        observe(Running { carriers, admission, dispatch: actors.dispatch, reload });
 
         let (tree, store) = (actors.tree, self.store);
         let serving = stop::Serving { stopping, api_stop, ops_stop, api, ops, upkeep, tree, tasks, store };

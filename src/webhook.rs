@@ -8,6 +8,7 @@ mod dial;
 pub mod exchange;
 mod failure;
 pub mod line;
+mod ration;
 pub mod request;
 mod resolver;
 

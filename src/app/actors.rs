@@ -4,25 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::links::{self, OpaqueWitness};
+use super::links::{Beginnings, Links, OpaqueWitness, Paused};
 use crate::actors::auditor::auditor;
 use crate::actors::cooldown::Cooldown;
 use crate::actors::dispatch::{Beside, Dispatch, Fallback};
 use crate::actors::keys::Keys;
 use crate::actors::learning::Learning;
 use crate::actors::notify::Notify;
+use crate::actors::pauses::{Tell, pauses};
 use crate::actors::supervise::{Budget, Tasks, Tree};
 use crate::actors::sweeper::sweeper;
 use crate::actors::tracking::Tracking;
 use crate::actors::wallet::Wallet;
-use crate::carrier::simulator::Controls;
+use crate::carrier::upstream::ReceiptSink;
 use crate::clock::DatabaseClock;
 use crate::config::carriers::CarrierTable;
 use crate::config::{Config, DispatchConfig, millis};
 use crate::domain::sealing::Keyring;
+use crate::records::link_pauses;
 use crate::routing::Routing;
 use crate::store::Store;
 use crate::webhook::courier::Courier;
@@ -55,7 +58,9 @@ pub(super) struct Actors {
     pub(super) keys: Keys,
     pub(super) learning: Learning,
     pub(super) dispatch: Dispatch,
-    pub(super) controls: Vec<(String, Controls)>,
+    /// Where links put receipts.
+    pub(super) sink: Arc<dyn ReceiptSink>,
+    pub(super) links: Links,
 }
 
 /// From the claim of a window to the settle time (contract §3).
@@ -68,7 +73,7 @@ impl Actors {
     pub(super) async fn grow(blueprint: Blueprint, tasks: Tasks) -> anyhow::Result<Self> {
         let Blueprint { config, store, clock, carriers, routing, witness, keyring, courier, posts } = blueprint;
         let (fallen, fallbacks) = mpsc::channel(FALLBACKS_MAX);
-        let ring = Arc::clone(&keyring);
+        let (ring, sockets) = (Arc::clone(&keyring), posts.clone());
         let (notify, notify_branch) = Notify::new(&config.webhooks, &store, ring, courier, &tasks, posts, &clock);
         let wake = Arc::new(move |endpoints| notify.wake(endpoints));
         let (tracking, tracking_branch) =
@@ -79,11 +84,22 @@ impl Actors {
             Wallet::new(&config.wallet, &store, &clock, &tasks, move |end| refund.settle_later(end));
         let (keys, keys_branch) = Keys::new(&config.keys, &store);
         let (learning, learning_branch) = Learning::new(&routing, &store);
-        let (plans, controls) = links::simulated(&carriers, &config.simulator, &tracking, witness.as_ref());
+        let sink = learning.sink(tracking.sink());
+        let receipts_within = settle_after(&config.dispatch);
+        let (simulator, learnt) = (config.simulator.clone(), learning.clone());
+        let (from, tasked) = (Arc::clone(&sink), tasks.clone());
+        let beginnings =
+            Beginnings { simulator, sink: from, learning: learnt, witness, sockets, tasks: tasked, receipts_within };
+        let paused = read_pauses(&store).await;
+        let mut links = Links::new(beginnings, Arc::clone(&paused));
+        let mut prepared = links.prepare(&carriers).await.map_err(anyhow::Error::msg)?;
+        let plans = std::mem::take(&mut prepared.plans);
+        links.take(prepared);
         let beside = Beside { cooldown: cooldown.clone(), tracking: tracking.clone() };
         let drain_within = millis(config.dispatch.dispatch_within_ms).min(millis(config.stop.grace_ms) / 2);
         let (dispatch, dispatch_branch) =
             Dispatch::new(&config.dispatch, drain_within, plans, Arc::new(beside), fallbacks);
+        let pauses_branch = pauses(&store, pausing(&dispatch, paused));
         let keep_attempts = config.webhooks.keep_attempts();
         let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
         // Stopped in the reverse order: what still commits ends last, and what tells of it after that.
@@ -94,6 +110,7 @@ impl Actors {
             wallet_branch,
             keys_branch,
             learning_branch,
+            pauses_branch,
             dispatch_branch,
             sweeper,
             auditor(&store),
@@ -101,6 +118,23 @@ impl Actors {
         let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
         // Without a first list every caller would be told 503; if the database is away just now, they are.
         let _loaded = keys.reload().await;
-        Ok(Self { tree, cooldown, wallet, tracking, keys, learning, dispatch, controls })
+        Ok(Self { tree, cooldown, wallet, tracking, keys, learning, dispatch, sink, links })
     }
+}
+
+/// What operators had paused before; a database that is away now is asked again soon.
+async fn read_pauses(store: &Store) -> Paused {
+    let paused = store.read(|tx| Box::pin(link_pauses::list(tx))).await.unwrap_or_default();
+    Arc::new(ArcSwap::from_pointee(paused.into_iter().map(|pause| pause.upstream).collect()))
+}
+
+/// Has every link of `dispatch` obey what operators say.
+fn pausing(dispatch: &Dispatch, known: Paused) -> Tell {
+    let dispatch = dispatch.clone();
+    Arc::new(move |paused| {
+        known.store(Arc::new(paused.clone()));
+        for link in dispatch.links() {
+            dispatch.pause(&link.upstream, paused.contains(&link.upstream));
+        }
+    })
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
 
-use crate::actors::dispatch::Dispatch;
+use crate::actors::dispatch::{Dispatch, LinkState};
 use crate::actors::keys::{Keys, KeysError};
+use crate::carrier::upstream;
 use crate::domain::api_key::KeyHash;
 use crate::domain::carrier::Unroutable;
 use crate::domain::ids::{AccountId, DeliveryId};
@@ -15,7 +16,7 @@ use crate::domain::money::Buckets;
 use crate::domain::numbering::Routed;
 use crate::domain::phone::Phone;
 use crate::http::backend::{Backend, Identity, KeyRefused};
-use crate::http::ops::{Health, Readiness};
+use crate::http::ops::{Health, LinkHealth, Readiness};
 use crate::records::accounts;
 use crate::records::attempts::{self, AttemptListing, AttemptPage, Attempts};
 use crate::records::deliveries::{Deliveries, Delivery, ListError, Listing, Page};
@@ -98,5 +99,21 @@ impl Readiness for Pulse {
             links: self.dispatch.any_link_up(),
             stopping: self.stopping.load(Ordering::Relaxed),
         }
+    }
+
+    fn links(&self) -> Vec<LinkHealth> {
+        let shown = |link: LinkState| LinkHealth {
+            upstream: link.upstream.as_str().to_owned(),
+            health: match link.health {
+                upstream::Health::Up => "up",
+                upstream::Health::Down => "down",
+                upstream::Health::Misconfigured => "misconfigured",
+            },
+            paused: link.paused,
+            in_flight: link.running,
+            window: link.window,
+            rate_per_second: link.rate_per_second,
+        };
+        self.dispatch.links().into_iter().map(shown).collect()
     }
 }

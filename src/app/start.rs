@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::engine::EngineRoom;
+use crate::carrier::look_up::{Directory, Provider};
 use crate::clock::{DatabaseClock, wall_now};
 use crate::config::carriers::CarrierTable;
 use crate::config::{CarriersConfig, StoreConfig};
@@ -46,6 +47,20 @@ pub(super) async fn carriers(config: &CarriersConfig) -> Result<CarrierTable, St
     let read = tokio::task::spawn_blocking(move || CarrierTable::load_whole(&config)).await;
     let read = read.map_err(|error| StartError::Internal(error.to_string()))?;
     read.map_err(|error| StartError::Config(format!("carriers: {error}")))
+}
+
+/// Whom the table has asked for the network of numbers, if anybody.
+pub(super) fn look_up(table: &CarrierTable) -> Result<Option<Arc<dyn Directory>>, String> {
+    let Some(config) = &table.look_up else { return Ok(None) };
+    let provider = Provider::new(config).map_err(|why| format!("lookup: {why}"))?;
+    Ok(Some(Arc::new(provider)))
+}
+
+/// Upstreams that are written down and carry nothing are left out, and told.
+pub(super) fn warn_of_unused(table: &CarrierTable) {
+    for upstream in table.unused() {
+        tracing::warn!(upstream = upstream.as_str(), "no carrier uses this upstream: it is not started");
+    }
 }
 
 /// Opens the database, brings its schema up to date and compares durability settings, keys and clocks.

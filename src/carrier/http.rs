@@ -8,7 +8,7 @@
 
 mod answer;
 mod form;
-mod line;
+pub(in crate::carrier) mod line;
 mod meters;
 mod polling;
 pub mod receipt;

@@ -3,6 +3,8 @@
 //! It owns the bound on look-ups under way, their deadline and what the provider's words mean. It fails open: whatever goes
 //! wrong is counted and is no answer. Whom it asks can be changed while it runs.
 
+mod provider;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::debug;
 
+pub use self::provider::Provider;
 use crate::config::carriers::LookUpConfig;
 use crate::config::millis;
 use crate::domain::carrier::{Carrier, NetworkCode};

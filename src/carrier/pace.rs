@@ -46,7 +46,7 @@ impl Pace {
     }
 
     /// The permits that may be taken at once.
-    pub(super) fn burst(&self) -> u32 {
+    pub(crate) fn burst(&self) -> u32 {
         self.burst
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::output::Answer;
+use crate::carrier::look_up::Provider;
 use crate::config::{self, carriers::CarrierTable};
 use crate::webhook::courier::Courier;
 
@@ -15,6 +16,8 @@ struct Checked {
     ok: bool,
     engine: &'static str,
     set: Vec<Setting>,
+    /// Upstreams that no carrier uses.
+    unused: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -26,7 +29,8 @@ struct Setting {
 pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     let loaded = config::load(config)?;
     config::keyring(&loaded.config.secrets)?;
-    CarrierTable::load_whole(&loaded.config.carriers)?;
+    let table = CarrierTable::load_whole(&loaded.config.carriers)?;
+    table.look_up.as_ref().map(Provider::new).transpose().map_err(|why| CliError::Usage(format!("lookup: {why}")))?;
     Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();
@@ -34,5 +38,9 @@ pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     for Setting { field, by } in &set {
         text.push_str(&format!("\n  {field} set by {by}"));
     }
-    Ok(Answer::new(&Checked { ok: true, engine, set }, text))
+    let unused: Vec<String> = table.unused().map(|id| id.as_str().to_owned()).collect();
+    for upstream in &unused {
+        text.push_str(&format!("\n  upstream.{upstream} is used by no carrier: it is not started"));
+    }
+    Ok(Answer::new(&Checked { ok: true, engine, set, unused }, text))
 }

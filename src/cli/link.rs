@@ -145,7 +145,8 @@ async fn pause(path: Option<&Path>, table: &CarrierTable, upstream: UpstreamId) 
         return Err(CliError::Refused(format!("there is no upstream {name} in the carrier table; it has {names}")));
     }
     let (actor, named) = (actor(), upstream.clone());
-    let done = open_store(path).await?.write(move |tx| {
+    let store = open_store(path).await?;
+    let done = store.write(move |tx| {
         let (actor, upstream) = (actor.clone(), named.clone());
         Box::pin(async move { link_pauses::pause(tx, &actor, &upstream).await })
     });
@@ -155,7 +156,8 @@ async fn pause(path: Option<&Path>, table: &CarrierTable, upstream: UpstreamId) 
 /// Any name: a pause outlives its upstream's place in the table.
 async fn resume(path: Option<&Path>, upstream: UpstreamId) -> Result<Answer, CliError> {
     let (actor, named) = (actor(), upstream.clone());
-    let done = open_store(path).await?.write(move |tx| {
+    let store = open_store(path).await?;
+    let done = store.write(move |tx| {
         let (actor, upstream) = (actor.clone(), named.clone());
         Box::pin(async move { link_pauses::resume(tx, &actor, &upstream).await })
     });

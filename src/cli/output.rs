@@ -1,6 +1,8 @@
 //! Standard output: the one place that writes to it. Answers go there, as text or as one line of JSON; what went wrong goes
 //! to standard error, and with `--json` to both.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -56,16 +58,16 @@ impl Output {
 
     /// Says it and gives the exit code. A reader that has gone away is no failure of the command.
     pub(super) fn answer(self, answer: &Answer) -> ExitCode {
-        say(if self.json { &answer.json } else { &answer.text });
+        say(&if self.json { harmless_json(&answer.json) } else { harmless(&answer.text) });
         ExitCode::from(answer.code)
     }
 
     pub(super) fn refuse(self, error: &CliError) -> ExitCode {
         let message = error.to_string();
         if self.json {
-            say(&Answer::new(&Refusal { ok: false, error: error.name(), message: &message }, "").json);
+            say(&harmless_json(&Answer::new(&Refusal { ok: false, error: error.name(), message: &message }, "").json));
         }
-        let _ = writeln!(std::io::stderr().lock(), "nexo-route: {message}");
+        let _ = writeln!(std::io::stderr().lock(), "nexo-route: {}", harmless(&message));
         ExitCode::from(error.exit_code())
     }
 }
@@ -79,6 +81,33 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Whether a terminal may take it for a command, or turn the rest of its line around. What endpoints have answered and
+/// customers have sent is printed too.
+fn is_harmful(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && c != '\n') || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+fn harmless(text: &str) -> Cow<'_, str> {
+    if text.contains(is_harmful) { Cow::Owned(text.replace(is_harmful, "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+/// The same text to whoever reads JSON: what is harmful stands inside strings, and can be escaped there.
+fn harmless_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_harmful(c) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// A wallet: exact decimals, as text so that no reader makes a float of them.
@@ -105,6 +134,30 @@ impl From<Buckets> for WalletJson {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Colours, a title, a C1 introducer, DEL, a line turned around, a line that overwrites another.
+    const EVIL: &str = "\u{1b}[31m\u{1b}]0;t\u{7}\u{9b}2J\u{7f}\u{202e}evil\u{2028}a\rb\u{1F4DE}é";
+
+    #[test]
+    fn nothing_that_is_printed_steers_a_terminal() {
+        let text = harmless(EVIL);
+        assert!(!text.contains(is_harmful), "{text:?}");
+        assert!(text.contains("evil") && text.ends_with("b\u{1F4DE}é"), "{text:?}");
+        assert!(matches!(harmless("a plain line\nand another"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_for_a_terminal_reads_as_the_same_json() {
+        let mut json = b"{\"response\":".to_vec();
+        crate::domain::json::write_string(&mut json, EVIL);
+        json.push(b'}');
+        let json = String::from_utf8(json).expect("text");
+        let shown = harmless_json(&json);
+        assert!(!shown.contains(is_harmful), "{shown:?}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(read(&shown), read(&json));
+        assert_eq!(read(&shown)["response"], EVIL);
+    }
 
     #[test]
     fn money_has_all_its_places() {

@@ -1,7 +1,7 @@
 //! `serve`: the daemon, from its configuration to its last connection.
 //!
 //! Whatever is wrong with the configuration ends it with 64 before a port is bound. SIGTERM or SIGINT stops it
-//! gracefully; the second one ends it at once. With `--json` the first line says where it listens.
+//! gracefully; the second one ends it at once; SIGHUP has it read the carrier table anew. With `--json` the first line says where it listens.
 
 use std::path::Path;
 
@@ -55,6 +55,16 @@ pub(super) fn log(config: &LogConfig) -> Result<(), CliError> {
 /// Serves until the first signal has stopped it, or the second has ended the process.
 pub(super) async fn until_stopped(app: App) -> Result<(), CliError> {
     let mut signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
+    let mut hangups =
+        signal(SignalKind::hangup()).map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
+    let reload = app.reload();
+    let reloading = async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reloading the carrier table");
+            reload.now().await;
+        }
+        std::future::pending::<()>().await;
+    };
     let (stop, stopped) = oneshot::channel::<()>();
     let ending = async move {
         let name = signals.next().await;
@@ -63,11 +73,12 @@ pub(super) async fn until_stopped(app: App) -> Result<(), CliError> {
         let _ = stop.send(());
         signals.next().await
     };
-    let serving = app.run(async {
+    let serving = Box::pin(app.run(async {
         let _ = stopped.await;
-    });
+    }));
     tokio::select! {
         biased;
+        () = reloading => unreachable!("it never ends"),
         outcome = serving => outcome.map_err(|error| CliError::Internal(format!("{error:#}"))),
         name = ending => {
             tracing::warn!(signal = name, "ended at once");

@@ -17,7 +17,7 @@ pub struct CarriersConfig {
 }
 
 /// The simulator's script; each rate is a share of 0–1.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatorConfig {
     pub seed: u64,

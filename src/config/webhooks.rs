@@ -19,6 +19,7 @@ pub struct WebhooksConfig {
     pub ports: Vec<u16>,
     pub allow_http: bool,
     pub allow_networks: Vec<IpNet>,
+    pub deny_networks: Vec<IpNet>,
     /// Empty: the system's.
     pub dns_servers: Vec<SocketAddr>,
     /// PEM; empty: none.

@@ -96,8 +96,7 @@ impl Callbacks {
     /// Takes one receipt; the word for the metrics.
     async fn take(&self, receiver: &Receiver, call: &mut Call) -> Result<&'static str, Refused> {
         let address = client_ip(call.peer, &call.head.headers, &self.trusted_proxies);
-        let allow = &receiver.config.allow;
-        if !allow.is_empty() && !allow.iter().any(|network| network.contains(&address)) {
+        if !receiver.config.allow.admits(address) {
             return Err(Refused::Forbidden);
         }
         let query = call.head.uri.query().unwrap_or_default();

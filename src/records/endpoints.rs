@@ -5,10 +5,13 @@
 //! money or money for an operator, and whatever was queued for an endpoint that is no longer active is discarded at its claim.
 
 mod automatic;
+mod recipient;
 mod rotation;
 
-pub use automatic::record_form;
-pub(super) use automatic::{auto_disable, mark_failing, mark_working};
+pub use automatic::{GivenUp, record_form};
+pub(super) use automatic::{give_up, mark_failing, mark_working};
+pub(super) use recipient::reach;
+pub use recipient::{Reach, Recipient};
 pub use rotation::{finish_rotation, rotate};
 
 use crate::domain::endpoint_url::EndpointUrl;
@@ -190,12 +193,6 @@ pub async fn find(tx: &Tx, id: EndpointId) -> Result<Option<Endpoint>, StoreErro
     Ok(if deleted { None } else { Some(endpoint(row)?) })
 }
 
-/// The endpoints of these ids as they stand, in no order; a deleted one is not active.
-pub(super) async fn read(tx: &Tx, ids: &[EndpointId]) -> Result<Vec<Endpoint>, StoreError> {
-    let rows = tx.query(&READ, &[Column::ids(ids.iter().map(EndpointId::as_bytes))], &[]).await?;
-    rows.iter().map(endpoint).collect()
-}
-
 /// Makes the endpoint active from now on; what ended before is not told.
 ///
 /// # Errors
@@ -275,10 +272,11 @@ async fn note(
 }
 
 fn endpoint(row: &Row) -> Result<Endpoint, StoreError> {
-    let malformed = |what: &str| StoreError::Internal(format!("an endpoint's {what} cannot be read"));
+    let id = EndpointId::from_bytes(row.id(0)?);
+    let malformed = |what: &str| StoreError::Internal(format!("the {what} of endpoint {id} cannot be read"));
     let old_until = row.opt_i64(8)?.map(Timestamp::from_micros);
     Ok(Endpoint {
-        id: EndpointId::from_bytes(row.id(0)?),
+        id,
         account: AccountId::from_bytes(row.id(1)?),
         url: EndpointUrl::parse(&row.text(2)?).map_err(|_| malformed("URL"))?,
         events: EventFilter::from_number(row.i64(3)?).ok_or_else(|| malformed("filter"))?,

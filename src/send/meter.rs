@@ -53,7 +53,7 @@ impl Meter {
                 if let Some(known) = self.by_carrier.get(&sent.carrier) {
                     accepted(&known, took);
                 } else {
-                    accepted(&*self.by_carrier.entry(sent.carrier.clone()).or_insert_with(|| of(&sent.carrier)), took);
+                    accepted(&self.by_carrier.entry(sent.carrier.clone()).or_insert_with(|| of(&sent.carrier)), took);
                 }
             }
             Err(error) => counter!(names::ORDERS_REFUSED, "reason" => error.as_str()).increment(1),

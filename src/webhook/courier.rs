@@ -62,12 +62,18 @@ pub enum Refused {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        let fault = match refused {
+        let fault = match &refused {
             Refused::Unresolved { .. } => Fault::Dns,
             Refused::TooSlow { .. } => Fault::Timeout,
             Refused::Http | Refused::Port { .. } | Refused::Address(_) | Refused::Private { .. } => Fault::Blocked,
         };
-        Self::new(fault, refused)
+        match refused {
+            // Customers read this: where a name leads inside our own networks is not theirs to know.
+            Refused::Private { name, .. } => {
+                Self::new(fault, format_args!("{name} leads to no address of the public internet"))
+            }
+            refused => Self::new(fault, refused),
+        }
     }
 }
 
@@ -113,7 +119,12 @@ impl Courier {
         if !ports.contains(&ANY_PORT) && !ports.contains(&url.port()) {
             return Err(Refused::Port { port: url.port(), allowed: ports.clone() });
         }
-        self.0.resolver.addresses(url.host()).await
+        let mut addresses = self.0.resolver.addresses(url.host()).await?;
+        if !url.is_https() {
+            // In the clear only inside a network that the operator has named.
+            addresses.retain(|address| self.0.resolver.allows(*address));
+        }
+        if addresses.is_empty() { Err(Refused::Http) } else { Ok(addresses) }
     }
 
     pub(crate) fn tls(&self) -> Arc<ClientConfig> {

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,7 +22,8 @@ use crate::domain::endpoint_url::EndpointUrl;
 use crate::domain::webhook::Fault;
 use crate::webhook::courier::Courier;
 use crate::webhook::exchange::{Phase, Progress};
-use crate::webhook::failure::Failure;
+use crate::webhook::failure::{Failure, is_end_without_goodbye};
+use crate::webhook::ration::{Ration, Rationed};
 use crate::wire::tcp::{self, Unconnected};
 use crate::wire::tls;
 
@@ -38,6 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 pub(crate) struct Wire {
     sender: SendRequest<Full<Bytes>>,
     connection: BoxFuture<'static, hyper::Result<()>>,
+    ration: Ration,
 }
 
 /// Why a request has no whole answer.
@@ -67,17 +70,19 @@ impl Wire {
         let addresses = courier.addresses(url).await?;
         progress.enter(Phase::Connect);
         let stream = tcp::connect(&addresses, url.port(), deadline).await?;
+        let ration = Ration::full();
+        let stream = Rationed::new(stream, ration.clone());
         if !url.is_https() {
-            return Self::over(Box::new(stream)).await;
+            return Self::over(Box::new(stream), ration).await;
         }
         progress.enter(Phase::Tls);
         let name = tls::server_name(url.host()).map_err(|error| Failure::new(Fault::Tls, error))?;
         let connector = TlsConnector::from(courier.tls());
         let stream = connector.connect(name, stream).await;
-        Self::over(Box::new(stream.map_err(|error| Failure::of_tls(&error))?)).await
+        Self::over(Box::new(stream.map_err(|error| Failure::of_tls(&error))?), ration).await
     }
 
-    async fn over(socket: Box<dyn Socket>) -> Result<Self, Failure> {
+    async fn over(socket: Box<dyn Socket>, ration: Ration) -> Result<Self, Failure> {
         let handshake = Builder::new()
             .title_case_headers(true)
             .max_headers(HEADERS_MAX)
@@ -85,7 +90,7 @@ impl Wire {
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(socket));
         let (sender, connection) = handshake.await.map_err(|error| Failure::of_http(&error))?;
-        Ok(Self { sender, connection: connection.boxed() })
+        Ok(Self { sender, connection: connection.boxed(), ration })
     }
 
     /// Sends a request and reads its answer into `progress`. Returns whether the wire can carry another one.
@@ -96,7 +101,8 @@ impl Wire {
         progress: &mut Progress,
     ) -> Result<bool, Undone> {
         progress.enter(Phase::Wait);
-        let Self { sender, connection } = self;
+        let Self { sender, connection, ration } = self;
+        ration.refill();
         let mut talk = pin!(async {
             let ready = sender.ready().await;
             ready.map_err(|error| Undone::NotSent(Failure::of_http(&error)))?;
@@ -131,10 +137,15 @@ impl Wire {
 /// Reads what is read of an answer; whether that was all of it.
 async fn read(response: Response<Incoming>, unix_seconds: i64, progress: &mut Progress) -> Result<bool, Failure> {
     let (head, mut body) = response.into_parts();
+    let until_the_end = !head.headers.contains_key(CONTENT_LENGTH) && !head.headers.contains_key(TRANSFER_ENCODING);
     progress.answered(head.status.as_u16(), &head.headers, unix_seconds);
     let mut read = 0_usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::of_http(&error))?;
+        let frame = match frame {
+            // A body that ends with its connection: many end it without TLS's goodbye. What it said first counts.
+            Err(error) if until_the_end && is_end_without_goodbye(&error) => return Ok(false),
+            frame => frame.map_err(|error| Failure::of_http(&error))?,
+        };
         let Some(piece) = frame.data_ref() else { continue };
         progress.keep(piece);
         read = read.saturating_add(piece.len());

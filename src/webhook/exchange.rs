@@ -46,7 +46,9 @@ pub fn exchange_text(post: &Post, exchange: &Exchange) -> Vec<u8> {
         text.push_str(&exchange.detail);
     }
     text.push('\n');
-    text.push_str(&String::from_utf8_lossy(&exchange.response));
+    let said = String::from_utf8_lossy(&exchange.response);
+    // What is no text grows when it is made one.
+    text.push_str(&said[..said.floor_char_boundary(SNIPPET_BYTES_MAX)]);
     text.into_bytes()
 }
 

@@ -19,7 +19,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(fault: Fault, detail: impl std::fmt::Display) -> Self {
-        let shown = |c: char| if c.is_control() { ' ' } else { c };
+        // Names in it can be the endpoint's: nothing of theirs may steer a terminal or turn a line around.
+        let shown = |c: char| if c.is_ascii_graphic() { c } else { ' ' };
         Self { fault, detail: detail.to_string().chars().map(shown).take(DETAIL_CHARS_MAX).collect() }
     }
 
@@ -33,6 +34,8 @@ impl Failure {
 
     /// Of a request or an answer.
     pub(crate) fn of_http(error: &hyper::Error) -> Self {
+        // A request that was called off says why.
+        let error = cause::<hyper::Error>(error).unwrap_or(error);
         let io = cause::<io::Error>(error);
         let fault = match io {
             Some(io) if tls_error(io).is_some() => Fault::Tls,
@@ -47,6 +50,11 @@ impl Failure {
             None => Self::new(fault, error),
         }
     }
+}
+
+/// Whether a connection over TLS ended without TLS's own goodbye.
+pub(crate) fn is_end_without_goodbye(error: &hyper::Error) -> bool {
+    cause::<io::Error>(error).is_some_and(|io| io.kind() == ErrorKind::UnexpectedEof)
 }
 
 fn is_end(kind: ErrorKind) -> bool {
@@ -73,4 +81,17 @@ fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate's names stand in its fault, and are whatever its endpoint wrote.
+    #[test]
+    fn a_detail_is_one_plain_line() {
+        let failure = Failure::new(Fault::Tls, "not valid for \"a\u{1b}[2J\r\n\u{9b}31m\u{202e}b\u{2028}é\"");
+        assert_eq!(failure.detail, "not valid for \"a [2J   31m b  \"");
+        assert_eq!(Failure::new(Fault::Tls, "a".repeat(1_000)).detail.len(), DETAIL_CHARS_MAX);
+    }
 }

@@ -3,6 +3,8 @@
 //! A POST that an endpoint may have seen is never sent again: only a kept connection that turns out closed before a byte of
 //! the request was written is replaced, once. A line that is dropped closes its connection.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::endpoint_url::EndpointUrl;
@@ -20,15 +22,21 @@ pub struct Line {
     kept: Option<Kept>,
 }
 
+/// A connection goes on for so long at most: a busy one is never idle, and where its name leads is to be asked again.
+const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(60);
+
 /// A connection between two POSTs.
 struct Kept {
     wire: Wire,
+    /// When it was connected.
+    born: Instant,
     since: Instant,
 }
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Line({}, open: {})", self.url, self.is_open())
+        // Without the path: customers put secrets into it.
+        write!(f, "Line({}, open: {})", self.url.host(), self.is_open())
     }
 }
 
@@ -60,32 +68,36 @@ impl Line {
 
     async fn attempt(&mut self, post: &Post, deadline: Instant, progress: &mut Progress) -> Result<(), Failure> {
         // Whoever drops this future drops the wire with it: an exchange that was called off leaves no connection behind.
-        if let Some(mut wire) = self.fresh().then(|| self.kept.take()).flatten().map(|kept| kept.wire) {
+        if let Some(Kept { mut wire, born, .. }) = self.fresh().then(|| self.kept.take()).flatten() {
             match wire.exchange(post.request(), post.unix_seconds(), progress).await {
                 Ok(reusable) => {
-                    self.keep(wire, reusable);
+                    self.keep(wire, born, reusable);
                     return Ok(());
                 }
                 Err(Undone::Failed(failure)) => return Err(failure),
                 Err(Undone::NotSent(_)) => {}
             }
         }
+        let born = Instant::now();
         let mut wire = Wire::dial(&self.courier, &self.url, deadline, progress).await?;
         let reusable = wire.exchange(post.request(), post.unix_seconds(), progress).await?;
-        self.keep(wire, reusable);
+        self.keep(wire, born, reusable);
         Ok(())
     }
 
-    fn keep(&mut self, mut wire: Wire, reusable: bool) {
+    fn keep(&mut self, mut wire: Wire, born: Instant, reusable: bool) {
         if reusable && !wire.has_ended() {
-            self.kept = Some(Kept { wire, since: Instant::now() });
+            self.kept = Some(Kept { wire, born, since: Instant::now() });
         }
     }
 
     /// Whether the kept connection, if there is one, can carry another POST; lets go of one that cannot.
     fn fresh(&mut self) -> bool {
         let keep_alive = self.courier.keep_alive();
-        let fresh = self.kept.as_mut().is_some_and(|kept| kept.since.elapsed() < keep_alive && !kept.wire.has_ended());
+        let fresh = self.kept.as_mut().is_some_and(|kept| {
+            let young = kept.born.elapsed() < CONNECTION_LIFE_MAX && kept.since.elapsed() < keep_alive;
+            young && !kept.wire.has_ended()
+        });
         if !fresh {
             self.kept = None;
         }

@@ -21,12 +21,14 @@ const ADDRESSES_MAX: usize = 8;
 pub(crate) struct Resolver {
     dns: Dns,
     allowed: Vec<IpNet>,
+    denied: Vec<IpNet>,
 }
 
 impl Resolver {
     pub(crate) fn new(config: &WebhooksConfig) -> Self {
         let deadline = Duration::from_millis(config.timeout_ms);
-        Self { dns: Dns::new(&config.dns_servers, deadline), allowed: config.allow_networks.clone() }
+        let WebhooksConfig { allow_networks, deny_networks, dns_servers, .. } = config;
+        Self { dns: Dns::new(dns_servers, deadline), allowed: allow_networks.clone(), denied: deny_networks.clone() }
     }
 
     /// The addresses of `host` that are public or allowed; never none, each once, IPv4 before IPv6.
@@ -54,6 +56,12 @@ impl Resolver {
     }
 
     fn admits(&self, address: IpAddr) -> bool {
-        egress::is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+        let denied = self.denied.iter().any(|network| network.contains(&address));
+        !denied && (egress::is_public(address) || self.allows(address))
+    }
+
+    /// Whether the operator has named a network that holds `address`.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        self.allowed.iter().any(|network| network.contains(&address))
     }
 }

@@ -1,11 +1,13 @@
-//! Lines against receivers that mean no good, on loopback: `answers`, `kept` connections, `tls`, `dns`.
+//! Lines against receivers that mean no good, on loopback: `answers`, `amounts`, `leftovers`, `kept` connections, `tls`, `dns`.
 //!
 //! Receivers are raw sockets (`receiver`, `name_server`). The deadline of the lines is short; that a POST ended by it is seen
 //! in its fault, and a generous bound keeps a test that fails from hanging.
 
+mod amounts;
 mod answers;
 mod dns;
 mod kept;
+mod leftovers;
 mod name_server;
 mod receiver;
 mod tls;
@@ -36,6 +38,7 @@ fn config() -> WebhooksConfig {
         ports: vec![0],
         allow_http: true,
         allow_networks: vec!["127.0.0.0/8".parse().expect("a network")],
+        deny_networks: vec![],
         dns_servers: vec![],
         extra_ca_file: String::new(),
         keep_attempts_days: 30,

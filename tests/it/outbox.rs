@@ -1,16 +1,18 @@
 //! The rows of webhooks: what an end queues, who claims it, what becomes of attempts, and what an operator replays.
 
 mod endpoints;
+mod health;
 mod listing;
 mod replay;
 mod rows;
+mod unreadable;
 mod verified;
 
 use std::time::Duration;
 
 use nexo_route::domain::ids::{AttemptId, DeliveryId, EndpointId};
 use nexo_route::domain::webhook::{Cause, EventType, Fault, Outcome};
-use nexo_route::records::attempts::{self, EndpointChange, Finished, NewAttempt};
+use nexo_route::records::attempts::{self, Finished, NewAttempt};
 use nexo_route::records::endpoints as endpoint_rows;
 use nexo_route::records::outbox;
 use nexo_route::records::settlement::Settled;
@@ -28,8 +30,10 @@ both_engines! {
     async fn a_claim_takes_each_row_once(store: Store) { claimed_once(store).await }
     async fn rival_claims_share_what_is_due(store: Store) { rivals(store).await }
     async fn what_cannot_be_sent_is_discarded_and_listed(store: Store) { discarded(store).await }
+    async fn an_endpoint_that_cannot_be_read_fails_no_other(store: Store) { unreadable::alone(store).await }
     async fn a_result_counts_once_and_asks_for_one_retry(store: Store) { finished_twice(store).await }
-    async fn an_endpoint_follows_what_becomes_of_its_attempts(store: Store) { health(store).await }
+    async fn an_endpoint_follows_what_becomes_of_its_attempts(store: Store) { health::follows(store).await }
+    async fn an_endpoint_is_given_up_by_what_its_row_says_now(store: Store) { health::given_up(store).await }
     async fn old_attempts_go_with_their_results(store: Store) { pruned(store).await }
     async fn five_active_endpoints_and_no_more(store: Store) { endpoints::five(store).await }
     async fn a_key_is_rotated_with_an_overlap(store: Store) { endpoints::rotation(store).await }
@@ -85,7 +89,7 @@ async fn claimed_once(store: Store) {
     }
     let unknown = EndpointId::from_bytes([9; 16]);
     let claimed = claim(&store, &[(second, 10), (unknown, 10), (first, 2)]).await;
-    let shape: Vec<_> = claimed.iter().map(|c| (c.endpoint.id, c.attempts.len(), c.more)).collect();
+    let shape: Vec<_> = claimed.iter().map(|c| (c.id, c.attempts.len(), c.more)).collect();
     assert_eq!(shape, [(second, 3, false), (first, 2, true)]);
     let oldest_first: Vec<DeliveryId> = claimed[0].attempts.iter().map(|claimed| claimed.delivery).collect();
     assert_eq!(oldest_first, deliveries);
@@ -194,31 +198,6 @@ async fn finished_twice(store: Store) {
     let second = claim_one(&store, target).await;
     assert_eq!((second.cause, second.number), (Cause::Retry, 2));
     assert_eq!(second.body, first.body);
-}
-
-async fn health(store: Store) {
-    let ours = account(&store).await;
-    let target = endpoint(&store, ours).await;
-    let find = async || {
-        let found = store.read(move |tx| Box::pin(endpoint_rows::find(tx, target))).await;
-        found.expect("reads").expect("there")
-    };
-    let report = async |change: EndpointChange| {
-        ended(&store, ours).await;
-        let claimed = claim_one(&store, target).await;
-        let finished = Finished { endpoint_change: change, ..over(&claimed, target, Outcome::Failed) };
-        finish_all(&store, vec![finished]).await
-    };
-    report(EndpointChange::Failing).await;
-    let since = find().await.failing_since.expect("it fails");
-    report(EndpointChange::Failing).await;
-    report(EndpointChange::None).await;
-    assert_eq!(find().await.failing_since, Some(since), "from its first failure");
-    report(EndpointChange::Working).await;
-    assert_eq!(find().await.failing_since, None);
-    assert_eq!(report(EndpointChange::Disable("gone")).await, [target]);
-    let found = find().await;
-    assert_eq!((found.active_since, found.disabled_why.as_deref()), (None, Some("gone")));
 }
 
 async fn pruned(store: Store) {

@@ -30,7 +30,7 @@ both_engines! {
 }
 
 /// Receivers of these tests are on the loopback, without TLS.
-const LOOPBACK: [(&str, &str); 4] = [
+pub const LOOPBACK: [(&str, &str); 4] = [
     ("webhooks.allow_http", "true"),
     ("webhooks.allow_networks", "127.0.0.0/8"),
     ("webhooks.ports", "0"),
@@ -41,12 +41,12 @@ const DELIVERED: u32 = 10;
 const FAILED: u32 = 3;
 
 /// An endpoint of a customer, and its secret.
-struct Told {
-    id: EndpointId,
-    secret: WebhookSecret,
+pub struct Told {
+    pub id: EndpointId,
+    pub secret: WebhookSecret,
 }
 
-async fn endpoint(house: &House, customer: &Customer, receiver: &Receiver, retry: &str) -> Told {
+pub async fn endpoint(house: &House, customer: &Customer, receiver: &Receiver, retry: &str) -> Told {
     let store = house.store().await;
     let id = EndpointId::new(store.ping().await.expect("answers"), rand::random());
     let secret = WebhookSecret::from_entropy(&rand::random());
@@ -67,7 +67,7 @@ async fn endpoint(house: &House, customer: &Customer, receiver: &Receiver, retry
     Told { id, secret }
 }
 
-async fn attempts(house: &House, customer: &Customer) -> Vec<ListedAttempt> {
+pub async fn attempts(house: &House, customer: &Customer) -> Vec<ListedAttempt> {
     let reader = Attempts::new(house.store().await.clone(), std::sync::Arc::new(node::keyring()));
     let page = AttemptPage { limit: 100, starting_after: None, endpoint: None, delivery: None, state: None };
     reader.list(customer.account, &page).await.expect("reads").data

@@ -24,7 +24,7 @@ const IN_CODE: &[Privilege] = &[
     Privilege {
         what: "TLS and the DNS",
         tokens: &["rustls::", "tokio_rustls::", "webpki_roots::", "hickory_resolver::"],
-        parts: &["webhook", "carrier"],
+        parts: &["wire", "webhook", "carrier"],
     },
     // The command line prints JSON (`--json`); it serves none.
     Privilege { what: "JSON", tokens: &["serde_json::"], parts: &["http", "cli", "carrier", "rehearsal"] },
@@ -82,7 +82,7 @@ fn the_rule_complains() {
     );
     assert_complains(&complaints("src/webhook/a.rs", "use hyper::server::conn; use hyper::Uri;"), &["HTTP server"]);
     assert_complains(&complaints("src/http/a.rs", "use hyper::client::conn;"), &["HTTP client"]);
-    assert_complains(&complaints("src/carrier/a.rs", "fn f(c: rustls::ClientConfig) {}"), &["TLS"]);
+    assert_complains(&complaints("src/records/a.rs", "fn f(c: rustls::ClientConfig) {}"), &["TLS"]);
     assert_complains(
         &complaints("src/records/a.rs", "use serde_json::Value; use serde::Serialize;"),
         &["JSON", "serde"],

@@ -291,20 +291,18 @@ fn together(plans: Vec<LanePlan>) -> Vec<Plan> {
         // An upstream that refuses a phone for a while after it took an attempt is of no use for the next one.
         others.any(|other| other.links.iter().any(|(next, _)| !link.has_gap() || next.id() != link.id()))
     };
-    let plan = |plan: &LanePlan| {
+    let derive = |plan: &LanePlan| {
         let share = |(link, _): &(Arc<Link>, u32)| Some(link.per_second()? / shares(link));
-        let planned = |(link, weight): &(Arc<Link>, u32)| Planned {
-            link: Arc::clone(link),
-            weight: (*weight).max(1),
-            falls_back: falls_back(plan, link),
-        };
-        Plan {
-            carrier: plan.carrier.clone(),
-            channel: plan.channel,
-            // One link without a rate, and nothing but `queue_max` bounds the queue.
-            rate: plan.links.iter().map(share).sum(),
-            links: plan.links.iter().map(planned).collect(),
-        }
+        // One link without a rate, and nothing but `queue_max` bounds the queue.
+        let rate: Option<u32> = plan.links.iter().map(share).sum();
+        let falls_back: Vec<_> = plan.links.iter().map(|(link, _)| falls_back(plan, link)).collect();
+        (rate, falls_back)
     };
-    plans.iter().filter(|plan| !plan.links.is_empty()).map(plan).collect()
+    let derived: Vec<_> = plans.iter().map(derive).collect();
+    let complete = plans.into_iter().zip(derived).map(|(LanePlan { carrier, channel, links }, (rate, falls_back))| {
+        let links = links.into_iter().zip(falls_back);
+        let planned = links.map(|((link, weight), falls_back)| Planned { link, weight: weight.max(1), falls_back });
+        Plan { carrier, channel, rate, links: planned.collect() }
+    });
+    complete.filter(|plan| !plan.links.is_empty()).collect()
 }

@@ -43,6 +43,8 @@ pub struct LinkState {
     pub running: usize,
     /// The most that may.
     pub window: usize,
+    /// The carrier's limit, if it has one.
+    pub rate_per_second: Option<u32>,
 }
 
 impl Link {
@@ -91,6 +93,7 @@ impl Link {
             paused: self.is_paused(),
             running: self.running(),
             window: self.window(),
+            rate_per_second: self.upstream.capabilities().rate_per_second,
         }
     }
 

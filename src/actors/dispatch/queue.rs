@@ -57,6 +57,8 @@ pub(super) struct State {
     queue: FairQueue<Owed>,
     /// Jobs that some links must not take, before all others: most of them had their turn.
     again: VecDeque<Owed>,
+    /// One came since they were last looked at.
+    another_again: bool,
     held: HeldJobs,
     /// Others are there instead.
     retired: bool,
@@ -83,6 +85,7 @@ impl Actor for Queue {
             links: Links::new(&parts.links, breaker),
             queue: FairQueue::new(parts.times.within, parts.lane.rate()),
             again: VecDeque::new(),
+            another_again: false,
             held: HeldJobs::default(),
             retired: false,
             look_at: None,
@@ -139,6 +142,7 @@ impl State {
             self.queue.push(account, leave_by, owed);
         } else {
             self.again.push_back(owed);
+            self.another_again = true;
         }
     }
 

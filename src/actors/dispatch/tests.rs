@@ -1,8 +1,11 @@
 //! Dispatch alone: a scripted link below, probes beside, paused time.
 
+mod exchange;
 mod faults;
 mod order;
 mod outcomes;
+mod routes;
+mod shared;
 
 use std::collections::VecDeque;
 use std::sync::Mutex as StdMutex;
@@ -223,6 +226,8 @@ impl House {
         let mut delivery = [0; 16];
         delivery[8..].copy_from_slice(&self.next.to_be_bytes());
         let (answer, answered) = oneshot::channel();
+        let lanes = self.dispatch.lanes.current();
+        let by_sms = lanes.lane(&self.route.carrier, Channel::Sms).is_some_and(|parts| slot.is_of(&parts.lane));
         let job = Job {
             delivery: DeliveryId::from_bytes(delivery),
             account: AccountId::from_bytes([account; 16]),
@@ -230,7 +235,7 @@ impl House {
             phone_key: PhoneKey::from_number(i64::try_from(self.next).expect("small")),
             code: OtpCode::parse("482917").expect("valid"),
             route: Arc::clone(&self.route),
-            channels: self.route.channels,
+            channels: if by_sms { Channels::only(Channel::Sms) } else { self.route.channels },
             slot,
             not_before: None,
             claimed_at: Instant::now(),

@@ -111,7 +111,6 @@ async fn addressees(store: &Store, facts: &[Fact]) -> Result<Addressees, StoreEr
         return Ok(Addressees::default());
     }
     let found = store.read(move |tx| {
-        let (deliveries, named) = (deliveries.clone(), named.clone());
         Box::pin(async move {
             let by_delivery = learned_carriers::of_deliveries(tx, &deliveries).await?;
             Ok((by_delivery, learned_carriers::of_references(tx, &named).await?))

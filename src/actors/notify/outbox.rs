@@ -10,6 +10,7 @@ use crate::domain::ids::EndpointId;
 use crate::domain::sealing::Keyring;
 use crate::domain::time::Timestamp;
 use crate::records::attempts::{self, Finished};
+use crate::records::endpoints::GivenUp;
 use crate::records::outbox::{self, ClaimedEndpoint, Demand};
 use crate::store::{CommitError, Store, StoreError, Writer};
 
@@ -37,13 +38,13 @@ pub(super) trait Outbox: Send {
     ) -> BoxFuture<'_, Result<Vec<ClaimedEndpoint>, CommitError<Vec<ClaimedEndpoint>>>>;
 }
 
+/// What became of a batch of results: the endpoints that are given up with it.
+pub(super) type Written = Result<Vec<(EndpointId, GivenUp)>, CommitError<Vec<(EndpointId, GivenUp)>>>;
+
 /// The results; the store's in the house, a script in tests.
 pub(super) trait Book: Send {
-    /// Writes what became of attempts; returns the endpoints that it has disabled. The same attempt again changes nothing.
-    fn finish(
-        &mut self,
-        finished: Arc<Vec<Finished>>,
-    ) -> BoxFuture<'_, Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>>>;
+    /// Writes what became of attempts; returns the endpoints that it has given up. The same attempt again changes nothing.
+    fn finish(&mut self, finished: Arc<Vec<Finished>>) -> BoxFuture<'_, Written>;
 }
 
 pub(super) struct StoreOutbox {
@@ -102,10 +103,7 @@ impl StoreBook {
 }
 
 impl Book for StoreBook {
-    fn finish(
-        &mut self,
-        finished: Arc<Vec<Finished>>,
-    ) -> BoxFuture<'_, Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>>> {
+    fn finish(&mut self, finished: Arc<Vec<Finished>>) -> BoxFuture<'_, Written> {
         Box::pin(self.writer.commit(None, move |tx| {
             let finished = Arc::clone(&finished);
             Box::pin(async move { attempts::finish(tx, &finished).await })

@@ -4,26 +4,25 @@
 //! desk, however it ends: a POST that panics frees its slot, and its attempt shows as `unknown`. It never sends twice, and
 //! never what was claimed too long ago: the process stood still, and somebody may have replayed the event meanwhile.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::desk::Message;
-use super::policy::{Consequence, Ended, Standing, consequence};
+use super::policy::{Consequence, Ended, consequence};
 use super::slots::Ending;
 use crate::actors::supervise::Slot;
 use crate::clock::DatabaseClock;
 use crate::domain::endpoint_url::EndpointUrl;
 use crate::domain::ids::EndpointId;
 use crate::domain::sealing::Keyring;
-use crate::domain::webhook::{Cause, Fault, Outcome, Phases};
-use crate::records::attempts::{EndpointChange, Finished};
-use crate::records::endpoints::Endpoint;
+use crate::domain::webhook::{Cause, Fault, Outcome};
+use crate::records::attempts::Finished;
+use crate::records::endpoints::{Endpoint, Recipient};
 use crate::records::outbox::Claimed;
 use crate::telemetry::names;
 use crate::webhook::courier::Courier;
@@ -75,36 +74,11 @@ pub(super) struct Office {
     pub(super) desk: Slot<Message>,
 }
 
-/// An endpoint with its keys opened.
-pub(super) struct Addressee {
-    pub(super) endpoint: Endpoint,
-    /// `None` if they cannot be opened: nothing can be signed.
-    keys: Option<Keys>,
-}
-
-impl fmt::Debug for Addressee {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Addressee({})", self.endpoint.id)
-    }
-}
-
-impl Addressee {
-    pub(super) fn new(endpoint: Endpoint, keyring: &Keyring) -> Self {
-        let open = |sealed: &[u8]| keyring.open_signing_key(endpoint.id, sealed);
-        let old = endpoint.old_key.as_ref().and_then(|(sealed, _)| open(sealed));
-        let keys = open(&endpoint.key_sealed).map(|current| Keys { current, old, form: endpoint.key_form });
-        if keys.is_none() {
-            error!(endpoint = %endpoint.id, "the signing key of a webhook endpoint cannot be opened");
-        }
-        Self { endpoint, keys }
-    }
-}
-
 /// One claimed attempt on its way.
 pub(super) struct Errand {
     /// Which life of the desk it holds its slot of.
     pub(super) birth: u64,
-    pub(super) to: Arc<Addressee>,
+    pub(super) to: Arc<Recipient>,
     pub(super) claimed: Claimed,
     /// Before its claim.
     pub(super) since: Instant,
@@ -139,58 +113,35 @@ impl Errand {
 
     async fn send(mut self, office: &Office) -> Posted {
         let (birth, endpoint) = (self.birth, self.to.endpoint.id);
-        let unsent = |ending, finished, way| Posted { birth, endpoint, ending, way, finished };
-        let Some(keys) = &self.to.keys else {
-            return unsent(Ending::Unlearned, Some(self.discarded(Fault::Gone)), self.way);
-        };
         if self.since.elapsed() > START_WITHIN {
             counter!(names::WEBHOOK_UNRESOLVED, "reason" => "late").increment(1);
-            return unsent(Ending::Unlearned, None, self.way);
+            return Posted { birth, endpoint, ending: Ending::Unlearned, way: self.way, finished: None };
         }
         let Claimed { event, delivery, .. } = self.claimed;
         let body = std::mem::take(&mut self.claimed.body);
         let unix_seconds = office.clock.now().millis().div_euclid(1_000);
-        let url = &self.to.endpoint.url;
-        let post = signed(url, keys, event, delivery, unix_seconds, body, SeedKey::Rotating);
+        let Recipient { endpoint: Endpoint { url, key_form, .. }, key, old_key } = &*self.to;
+        let keys = Keys { current: key.clone(), old: old_key.clone(), form: *key_form };
+        let post = signed(url, &keys, event, delivery, unix_seconds, body, SeedKey::Rotating);
         let mut way = self.way.take().unwrap_or_else(|| office.ways.to(url));
         let started = Instant::now();
         let exchange = way.post(&post).await;
         let took = started.elapsed();
         self.meter(office, &exchange, took);
         let exchange_sealed = office.keyring.seal_exchange(self.claimed.attempt, &exchange_text(&post, &exchange));
-        let finished = self.finished(office, &exchange, exchange_sealed);
+        let finished = self.finished(&exchange, exchange_sealed);
         let way = if way.is_open() { Some(way) } else { None };
         Posted { birth, endpoint, ending: ending(&exchange, took), way, finished: Some(finished) }
     }
 
-    fn finished(&self, office: &Office, exchange: &Exchange, exchange_sealed: Vec<u8>) -> Finished {
-        let endpoint = &self.to.endpoint;
-        let standing = Standing { schedule: &endpoint.schedule, failing_since: endpoint.failing_since };
+    fn finished(&self, exchange: &Exchange, exchange_sealed: Vec<u8>) -> Finished {
         let ended = Ended {
             accepted: exchange.outcome.is_ok(),
             number: self.claimed.number,
             status: exchange.status,
             retry_after: exchange.retry_after,
-            at: office.clock.now(),
         };
-        let Consequence { retry, endpoint } = consequence(standing, ended, rand::random());
-        let (outcome, fault) = match exchange.outcome {
-            Ok(_) => (Outcome::Accepted, None),
-            Err(fault) => (Outcome::Failed, Some(fault)),
-        };
-        Finished {
-            outcome,
-            http_status: exchange.status,
-            fault,
-            phases: exchange.phases,
-            exchange_sealed,
-            retry,
-            endpoint_change: endpoint,
-            ..self.discarded(Fault::Gone)
-        }
-    }
-
-    fn discarded(&self, fault: Fault) -> Finished {
+        let Consequence { retry, endpoint } = consequence(&self.to.endpoint.schedule, ended, rand::random());
         let Claimed { attempt, account, delivery, event, number, .. } = self.claimed;
         Finished {
             attempt,
@@ -199,13 +150,13 @@ impl Errand {
             delivery,
             event,
             number,
-            outcome: Outcome::Discarded,
-            http_status: None,
-            fault: Some(fault),
-            phases: Phases::default(),
-            exchange_sealed: Vec::new(),
-            retry: None,
-            endpoint_change: EndpointChange::None,
+            outcome: if ended.accepted { Outcome::Accepted } else { Outcome::Failed },
+            http_status: exchange.status,
+            fault: exchange.outcome.err(),
+            phases: exchange.phases,
+            exchange_sealed,
+            retry,
+            endpoint_change: endpoint,
         }
     }
 

@@ -4,6 +4,7 @@
 //! the database will never take (a bug) is found by halving its batch and left out, so that it holds up nobody else: its
 //! attempt then shows as `unknown`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use tracing::{error, warn};
 use super::outbox::Book;
 use crate::actors::group_commit::{Committer, Done, Item};
 use crate::domain::ids::EndpointId;
-use crate::records::attempts::{EndpointChange, Finished};
+use crate::records::attempts::Finished;
+use crate::records::endpoints::GivenUp;
 use crate::store::{CommitError, StoreError};
 use crate::telemetry::{count, names};
 
@@ -40,15 +42,14 @@ impl Recorder {
     /// Commits one part, however long it takes; halves it if a row in it cannot be written. `None` if it is that row.
     async fn commit_part(&mut self, part: Arc<Vec<Finished>>) -> Result<(), Option<[Vec<Finished>; 2]>> {
         let mut wait = BACKOFF;
-        let mut maybe: Vec<EndpointId> = Vec::new();
+        let mut maybe: Vec<(EndpointId, GivenUp)> = Vec::new();
         loop {
             let since = Instant::now();
             let outcome = self.book.finish(Arc::clone(&part)).await;
             histogram!(names::COMMIT_SECONDS, "kind" => "result").record(since.elapsed());
             match outcome {
-                Ok(mut disabled) => {
-                    disabled.extend(maybe);
-                    tell(&part, disabled);
+                Ok(given_up) => {
+                    tell(maybe.into_iter().chain(given_up));
                     return Ok(());
                 }
                 Err(CommitError::Unknown { outcome }) => {
@@ -96,17 +97,11 @@ fn halves(part: &[Finished]) -> Option<[Vec<Finished>; 2]> {
     Some([first.to_vec(), second.to_vec()])
 }
 
-/// Says which endpoints were given up: their owners hear no more.
-fn tell(part: &[Finished], mut disabled: Vec<EndpointId>) {
-    disabled.sort_unstable();
-    disabled.dedup();
-    for endpoint in disabled {
-        let of = |finished: &&Finished| finished.endpoint == endpoint;
-        let reason = part.iter().filter(of).find_map(|finished| match finished.endpoint_change {
-            EndpointChange::Disable(reason) => Some(reason),
-            EndpointChange::None | EndpointChange::Failing | EndpointChange::Working => None,
-        });
-        let reason = reason.unwrap_or("unknown");
+/// Says which endpoints were given up: their owners hear no more. A commit of unknown outcome and its repetition may both
+/// name one.
+fn tell(given_up: impl Iterator<Item = (EndpointId, GivenUp)>) {
+    for (endpoint, why) in given_up.collect::<BTreeMap<_, _>>() {
+        let reason = why.as_str();
         warn!(%endpoint, reason, "a webhook endpoint was disabled");
         counter!(names::WEBHOOK_ENDPOINTS_DISABLED, "reason" => reason).increment(1);
     }

@@ -40,8 +40,10 @@ struct Lane {
     drags: bool,
     /// Rows are known or suspected to be due.
     due: bool,
-    /// Whether it stands in `turns`: it is due and has room of its own.
+    /// Whether it stands in `turns` or `parked`: it is due and has room of its own.
     queued: bool,
+    /// Whether it is in `parked`.
+    is_parked: bool,
     /// Nothing is claimed for it before this.
     rests_until: Option<Instant>,
     used: Instant,
@@ -53,6 +55,9 @@ pub(super) struct Slots {
     lanes: HashMap<EndpointId, Lane>,
     /// Endpoints that are due and below their limit; the first is next.
     turns: VecDeque<EndpointId>,
+    /// Endpoints that are due and drag: as many go over to the turns as their half has room for. Thousands may be dead, and
+    /// are not to be looked at for every slot of somebody else.
+    parked: VecDeque<EndpointId>,
     slots_max: usize,
     per_endpoint_max: usize,
     taken: usize,
@@ -64,6 +69,7 @@ impl Slots {
         Self {
             lanes: HashMap::new(),
             turns: VecDeque::new(),
+            parked: VecDeque::new(),
             slots_max,
             per_endpoint_max,
             taken: 0,
@@ -80,6 +86,7 @@ impl Slots {
             drags: false,
             due: false,
             queued: false,
+            is_parked: false,
             rests_until: None,
             used: now,
         });
@@ -92,6 +99,9 @@ impl Slots {
     pub(super) fn take(&mut self, endpoints_max: usize, rows_max: usize, now: Instant) -> Vec<(EndpointId, usize)> {
         let mut taken = Vec::new();
         let mut rows_left = rows_max;
+        let half = (self.slots_max / 2).max(1);
+        self.unpark(half.saturating_sub(self.taken_by_dragging));
+        let mut too_many = Vec::new();
         for _ in 0..self.turns.len() {
             if taken.len() == endpoints_max || rows_left == 0 || self.taken == self.slots_max {
                 break;
@@ -99,11 +109,16 @@ impl Slots {
             let Some(endpoint) = self.turns.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&endpoint) else { continue };
             let resting = lane.rests_until.is_some_and(|until| until > now);
-            let (free, half) = (self.slots_max - self.taken, (self.slots_max / 2).max(1));
+            let free = self.slots_max - self.taken;
             let fair = (free.saturating_sub(lane.taken) / 2).max(usize::from(lane.taken == 0));
             let mut room = lane.limit.saturating_sub(lane.taken).min(fair).min(rows_left);
             if lane.drags {
                 room = room.min(half.saturating_sub(self.taken_by_dragging));
+            }
+            if lane.drags && self.taken_by_dragging >= half {
+                lane.is_parked = true;
+                too_many.push(endpoint);
+                continue;
             }
             if room == 0 || resting {
                 // It keeps its place among those that wait: behind everybody who could go.
@@ -120,6 +135,8 @@ impl Slots {
             rows_left -= room;
             taken.push((endpoint, room));
         }
+        // They are the next ones.
+        too_many.into_iter().rev().for_each(|endpoint| self.parked.push_front(endpoint));
         taken
     }
 
@@ -147,7 +164,14 @@ impl Slots {
         }
         match (dragged, lane.drags) {
             (false, true) => self.taken_by_dragging += lane.taken,
-            (true, false) => self.taken_by_dragging -= lane.taken,
+            (true, false) => {
+                self.taken_by_dragging -= lane.taken;
+                if std::mem::take(&mut lane.is_parked) {
+                    // Rare: it was out of turns, and answers.
+                    self.parked.retain(|parked| *parked != endpoint);
+                    self.turns.push_back(endpoint);
+                }
+            }
             (true, true) | (false, false) => {}
         }
         self.queue(endpoint);
@@ -174,6 +198,16 @@ impl Slots {
         }
     }
 
+    /// Gives the first of those that are parked a place in the turns.
+    fn unpark(&mut self, count: usize) {
+        for endpoint in self.parked.drain(..count.min(self.parked.len())) {
+            if let Some(lane) = self.lanes.get_mut(&endpoint) {
+                lane.is_parked = false;
+                self.turns.push_back(endpoint);
+            }
+        }
+    }
+
     fn queue(&mut self, endpoint: EndpointId) {
         if let Some(lane) = self.lanes.get_mut(&endpoint)
             && lane.due
@@ -181,7 +215,8 @@ impl Slots {
             && lane.taken < lane.limit
         {
             lane.queued = true;
-            self.turns.push_back(endpoint);
+            lane.is_parked = lane.drags;
+            if lane.drags { self.parked.push_back(endpoint) } else { self.turns.push_back(endpoint) }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Notify alone, with a scripted database, scripted receivers and paused time.
 
 mod faults;
+mod receivers;
 mod script;
 mod sending;
 
@@ -59,7 +60,7 @@ impl House {
         self.notify.wake(vec![endpoint]);
     }
 
-    fn behave(&self, endpoint: EndpointId, manner: script::Manner) {
+    fn behave(&self, endpoint: EndpointId, manner: receivers::Manner) {
         self.script.with(|world| world.manners.insert(endpoint, manner));
     }
 

@@ -149,7 +149,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::actors::supervise::Slot;
+    use crate::actors::supervise::{Branch, Slot};
 
     /// Remembers nothing, panics on demand, tells when it ends.
     struct Probe;
@@ -296,5 +296,37 @@ mod tests {
         assert_eq!(log.take(), ["c finished", "c ended", "b finished", "b ended", "a finished", "a ended"]);
         let never = tokio::time::timeout(Duration::from_secs(60), tree.failed()).await;
         assert!(never.is_err(), "a stop that was asked for is no failure");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn children_of_a_branch_come_and_go_and_those_that_stay_are_kept_alive() {
+        let (log, slots) = (Log::default(), [Slot::vacant(), Slot::vacant(), Slot::vacant()]);
+        let leaf = |name, at: usize| probe(name, &slots[at], &log).finishing(ProbeMessage::Finish);
+        let (first, second) = (leaf("first", 0), leaf("second", 1));
+        let branch = Branch::new(vec![first.clone()]);
+        let budget = Budget { restarts_max: 3, ..Budget::default() };
+        let tree = Tree::grow(budget, vec![Child::branch("branch", budget, &branch)]).await.expect("starts");
+        branch.start(second.clone()).await.expect("starts");
+        assert_eq!(ping(&slots[1]).await, Some(1));
+        assert!(slots[1].cast(ProbeMessage::Panic).is_ok());
+        ping_until(&slots[1], 2).await;
+
+        branch.end(&first, Duration::from_secs(5)).await;
+        assert_eq!(log.take(), ["first finished", "first ended"]);
+        assert!(slots[0].cast(ProbeMessage::Panic).is_err());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(ping(&slots[0]).await, None, "what was ended is not started again");
+
+        // The branch fails and is started again: with the children that it has now, added ones too.
+        for birth in 3..=4 {
+            assert!(slots[1].cast(ProbeMessage::Panic).is_ok());
+            ping_until(&slots[1], birth).await;
+        }
+        assert!(slots[1].cast(ProbeMessage::Panic).is_ok());
+        ping_until(&slots[1], 5).await;
+        assert_eq!(ping(&slots[0]).await, None);
+        branch.start(leaf("third", 2)).await.expect("starts");
+        tree.stop(Duration::from_secs(5)).await;
+        assert_eq!(log.take(), ["third finished", "third ended", "second finished", "second ended"]);
     }
 }

@@ -45,18 +45,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 
 /// What a provider said.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(in crate::carrier) struct Answer {
+    pub(in crate::carrier) status: u16,
     pub(super) retry_after: Option<Duration>,
     /// It says that it is HTML: whatever answered, it was not the provider's API.
     pub(super) is_html: bool,
     /// Empty if it is too long to be read.
-    pub(super) body: Bytes,
+    pub(in crate::carrier) body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Undone {
+pub(in crate::carrier) enum Undone {
     /// There is no connection.
     Unreachable(String),
     /// There is one, and not a byte of the request was written.
@@ -66,7 +66,7 @@ pub(super) enum Undone {
 }
 
 /// The way to one provider.
-pub(super) struct Lines {
+pub(in crate::carrier) struct Lines {
     url: EndpointUrl,
     dns: Dns,
     tls: Arc<ClientConfig>,
@@ -90,26 +90,51 @@ struct Kept {
     since: Instant,
 }
 
+/// Whom lines go to, and what they are given.
+#[derive(Clone, Debug)]
+pub(in crate::carrier) struct Way {
+    pub(in crate::carrier) url: EndpointUrl,
+    /// PEM with certificate authorities to trust besides the public ones.
+    pub(in crate::carrier) extra_ca_file: Option<String>,
+    pub(in crate::carrier) connect_timeout: Duration,
+    pub(in crate::carrier) answer_timeout: Duration,
+    pub(in crate::carrier) keep_alive: Duration,
+    pub(in crate::carrier) kept_max: usize,
+}
+
 impl Lines {
     /// # Errors
     /// [`TlsError`] if the extra authorities cannot be read.
     pub(super) fn new(config: &HttpConfig) -> Result<Self, TlsError> {
-        let mut tls = tls::client(config.extra_ca_file.as_deref().map(Path::new))?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
+        Self::to(Way {
             url: config.url.clone(),
-            dns: Dns::new(&[], config.connect_timeout),
-            tls: Arc::new(tls),
+            extra_ca_file: config.extra_ca_file.clone(),
             connect_timeout: config.connect_timeout,
             answer_timeout: config.answer_timeout,
             keep_alive: config.keep_alive,
             kept_max: config.in_flight_max,
+        })
+    }
+
+    /// # Errors
+    /// [`TlsError`] if the extra authorities cannot be read.
+    pub(in crate::carrier) fn to(way: Way) -> Result<Self, TlsError> {
+        let mut tls = tls::client(way.extra_ca_file.as_deref().map(Path::new))?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            url: way.url,
+            dns: Dns::new(&[], way.connect_timeout),
+            tls: Arc::new(tls),
+            connect_timeout: way.connect_timeout,
+            answer_timeout: way.answer_timeout,
+            keep_alive: way.keep_alive,
+            kept_max: way.kept_max,
             kept: Mutex::default(),
         })
     }
 
     /// Sends what `request` makes and reads the answer. Not a byte is written after `leave_by`.
-    pub(super) async fn exchange(
+    pub(in crate::carrier) async fn exchange(
         &self,
         leave_by: Instant,
         request: impl Fn() -> Request<Full<Bytes>>,

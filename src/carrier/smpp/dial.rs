@@ -39,7 +39,13 @@ pub(super) async fn dial(config: &SmppConfig) -> Result<Box<dyn Socket>, DialErr
     };
     let connector = TlsConnector::from(Arc::new(authorities(tls).await.map_err(DialError::Tls)?));
     let name = server_name(config, tls).map_err(DialError::Tls)?;
-    Ok(Box::new(connector.connect(name, stream).await?))
+    let connected = connector.connect(name, stream).await;
+    // The handshake itself failed: a certificate that is not believed, or no TLS at all.
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidData => DialError::Tls(error.to_string()),
+        _ => DialError::Connect(error),
+    };
+    Ok(Box::new(connected.map_err(failed)?))
 }
 
 fn server_name(config: &SmppConfig, tls: &SmppTls) -> Result<ServerName<'static>, String> {

@@ -28,15 +28,15 @@ use super::window::Window;
 use crate::carrier::upstream::{FailureClass, NotDurable, Outcome};
 use crate::clock::wall_now;
 use crate::config::millis;
+use crate::domain::delivery::CarrierStatus;
 
 mod incoming;
+mod timing;
 
 /// Receipts that may await the database at once; then nothing more is read.
 const PUTS_MAX: usize = 256;
 /// How long a session that the SMSC unbinds waits for answers that are under way.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// How long the SMSC has to answer our own unbind.
-const UNBIND_MAX: Duration = Duration::from_secs(2);
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,7 +193,7 @@ impl Session {
                     self.window.enter(sequence, job);
                 }
                 Err(error) => {
-                    let status = crate::domain::delivery::CarrierStatus::clean(&error.to_string());
+                    let status = CarrierStatus::clean(&error.to_string());
                     job.resolve(Outcome::Refused { class: FailureClass::Misconfigured, status });
                 }
             }
@@ -208,29 +208,13 @@ impl Session {
         tokio::select! {
             biased;
             () = shared.abandon.cancelled() => Event::Abandon,
+            () = shared.stop.cancelled(), if leaving.is_none() => Event::Stop,
             wrote = outbox.write(writer), if outbox.has_work() => Event::Wrote(wrote),
             Some(stored) = puts.next(), if !puts.is_empty() => Event::Stored(stored),
             read = reader.read_buf(frames.buffer()), if puts.len() < PUTS_MAX => Event::Read(read),
             () = shared.line.arrived(), if may_take => Event::Arrived,
-            () = shared.stop.cancelled(), if leaving.is_none() => Event::Stop,
             () = sleep_until(timer) => Event::Timer,
         }
-    }
-
-    fn next_timer(&mut self) -> Instant {
-        let config = &self.shared.config;
-        let enquire_timeout = millis(config.enquire_timeout_ms);
-        let alive = match self.enquired {
-            Some(at) => at + enquire_timeout,
-            None => self.last_read + millis(config.enquire_idle_ms),
-        };
-        let leaving = match self.leaving {
-            Some(Leaving::Unbound { until } | Leaving::Unbinding { until }) => Some(until),
-            Some(Leaving::Stopping) | None => None,
-        };
-        let stalled = self.outbox.stalled_since().map(|since| since + enquire_timeout);
-        let others = [self.due, leaving, stalled, self.window.next_timeout(), self.outbox.next_late()];
-        others.into_iter().flatten().fold(alive, Instant::min)
     }
 
     fn handle(&mut self, event: Event) -> Option<Over> {
@@ -273,50 +257,6 @@ impl Session {
                     return Some(Over::Cut("bad_length"));
                 }
             }
-        }
-    }
-
-    fn tick(&mut self, now: Instant) -> Option<Over> {
-        for job in self.window.time_out(now) {
-            self.shared.meter.ambiguous("timeout");
-            job.ambiguous("no answer");
-        }
-        for sequence in self.outbox.drop_late(now) {
-            if let Some(job) = self.window.withdraw(sequence) {
-                job.not_sent("too late");
-            }
-        }
-        let config = &self.shared.config;
-        let enquire_timeout = millis(config.enquire_timeout_ms);
-        if self.outbox.stalled_since().is_some_and(|since| now >= since + enquire_timeout) {
-            return Some(Over::Cut("stalled"));
-        }
-        match self.enquired {
-            Some(at) if now >= at + enquire_timeout => return Some(Over::Cut("dead")),
-            None if now >= self.last_read + millis(config.enquire_idle_ms) => {
-                self.enquired = Some(now);
-                self.request(Pdu::EnquireLink);
-            }
-            _ => {}
-        }
-        match self.leaving {
-            Some(Leaving::Unbound { until }) if now >= until => Some(Over::Unbound),
-            Some(Leaving::Unbinding { until }) if now >= until => Some(Over::Stopped),
-            _ => None,
-        }
-    }
-
-    /// What is left to do of an end that has begun.
-    fn leave(&mut self) -> Option<Over> {
-        let is_idle = self.window.is_empty() && self.puts.is_empty() && !self.outbox.has_work();
-        match self.leaving {
-            Some(Leaving::Unbound { .. }) if is_idle => Some(Over::Unbound),
-            Some(Leaving::Stopping) if is_idle => {
-                self.request(Pdu::Unbind);
-                self.leaving = Some(Leaving::Unbinding { until: Instant::now() + UNBIND_MAX });
-                None
-            }
-            _ => None,
         }
     }
 

@@ -1,1 +1,192 @@
-//! Callbacks over a listener.
+//! The carriers' listener on a real socket, before a sink that does as it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptState};
+use crate::config::upstreams::http::HttpConfig;
+use crate::domain::signature::{hex, hmac_sha256};
+use crate::http::listener::{Limits, Listener};
+
+const SECRET: &str = "max_width = 120\nuse_small_heuristics = \"Max\"";
+const BODY: &str = r#"{"id":"x1","status":"ok"}"#;
+
+#[derive(Debug, Default)]
+struct Sink {
+    is_away: Mutex<bool>,
+    receipts: Mutex<Vec<Receipt>>,
+}
+
+impl ReceiptSink for Sink {
+    fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
+        let is_away = *self.is_away.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_away {
+            self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+        }
+        std::future::ready(if is_away { Err(NotDurable) } else { Ok(()) }).boxed()
+    }
+
+    fn name(&self, _: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+/// A listener with one upstream, `tkc`.
+struct Bench {
+    address: SocketAddr,
+    sink: Arc<Sink>,
+    receivers: Receivers,
+    _serving: JoinSet<()>,
+}
+
+impl Bench {
+    fn start(proof: &str) -> Self {
+        let text = format!(
+            "url = \"http://localhost/\"\njson = {{ code = \"{{code}}\" }}\n[callback]\n{proof}\nreference = \"/id\"\n\
+             status = \"/status\"\ndelivered = [\"ok\"]"
+        );
+        let config: HttpConfig = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
+        let receivers = Receivers::default();
+        let tkc = UpstreamId::new("tkc").expect("a name");
+        receivers.replace([(tkc, config.callback.expect("there is one"))]);
+        let settings = CallbacksConfig {
+            listen: String::new(),
+            trusted_proxies: Vec::new(),
+            connections_max: 8,
+            body_bytes_max: 8_192,
+            read_ms: 5_000,
+            idle_ms: 5_000,
+        };
+        let sink = Arc::new(Sink::default());
+        let told: Arc<dyn ReceiptSink> = Arc::<Sink>::clone(&sink);
+        let handler = Callbacks::new(&settings, receivers.clone(), told);
+        let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind("callbacks", bind, Limits::from(&settings)).expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let mut serving = JoinSet::new();
+        serving.spawn(listener.serve(handler, CancellationToken::new()));
+        Self { address, sink, receivers, _serving: serving }
+    }
+
+    async fn ask(&self, line: &str, headers: &str, body: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address).await.expect("connects");
+        let length = body.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("reads");
+        answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
+    }
+
+    async fn post(&self, headers: &str, body: &str) -> u16 {
+        self.ask("POST /callbacks/tkc", headers, body).await
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        self.sink.receipts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+const SIGNED: &str = "hmac_sha256 = { header = \"X-Sign\", key = { file = \".rustfmt.toml\" }, prefix = \"sha256=\" }";
+
+fn sign(key: &str, body: &str) -> String {
+    hex(&hmac_sha256(key.as_bytes(), &[body.as_bytes()])).to_string()
+}
+
+#[tokio::test]
+async fn a_receipt_is_acknowledged_when_it_is_durable_and_not_before() {
+    let bench = Bench::start(SIGNED);
+    let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, BODY));
+    *bench.sink.is_away.lock().expect("whole") = true;
+    assert_eq!(bench.post(&signed, BODY).await, 503);
+    *bench.sink.is_away.lock().expect("whole") = false;
+    assert_eq!(bench.post(&signed, BODY).await, 200);
+    assert_eq!(bench.post(&signed, BODY).await, 200, "what comes twice is told twice: the sink knows");
+    let receipts = bench.receipts();
+    assert_eq!((receipts.len(), receipts[0].state), (2, ReceiptState::Delivered));
+    assert_eq!(receipts[0].upstream.as_str(), "tkc");
+}
+
+#[tokio::test]
+async fn only_who_signs_the_very_bytes_is_heard() {
+    let bench = Bench::start(SIGNED);
+    let right = sign(SECRET, BODY);
+    for headers in [
+        String::new(),
+        "X-Sign: \r\n".to_owned(),
+        format!("X-Sign: {right}\r\n"),
+        format!("X-Sign: sha256={}\r\n", sign("another", BODY)),
+        format!("X-Sign: sha256={}\r\n", sign(SECRET, "{}")),
+        format!("X-Sign: sha256={right}0\r\n"),
+        format!("X-Sign: sha256={right}\r\nX-Sign: sha256={right}\r\n"),
+    ] {
+        assert_eq!(bench.post(&headers, BODY).await, 401, "{headers}");
+    }
+    let upper = format!("x-sign: sha256={}\r\n", right.to_ascii_uppercase());
+    assert_eq!(bench.post(&upper, BODY).await, 200, "hexadecimal digits are the same in both cases");
+    assert_eq!(bench.receipts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_stands_in_a_header_or_behind_the_question_mark() {
+    let path = std::env::temp_dir().join(format!("nexo-callback-{:016x}", rand::random::<u64>()));
+    std::fs::write(&path, "t0ken").expect("written");
+    let header = Bench::start(&format!("header = {{ name = \"Authorization\", value = {{ file = {path:?} }} }}"));
+    let query = Bench::start(&format!("query = {{ name = \"key\", value = {{ file = {path:?} }} }}"));
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(header.post("Authorization: Bearer t0ken\r\n", BODY).await, 200);
+    assert_eq!(header.post("Authorization: t0ken\r\n", BODY).await, 200);
+    for wrong in ["", "Authorization: Bearer t0keN\r\n", "Authorization: Basic t0ken\r\n", "X-Key: t0ken\r\n"] {
+        assert_eq!(header.post(wrong, BODY).await, 401, "{wrong}");
+    }
+    assert_eq!(query.ask("POST /callbacks/tkc?a=1&key=t0ken", "", BODY).await, 200);
+    for wrong in ["/callbacks/tkc", "/callbacks/tkc?key=", "/callbacks/tkc?key=t0ken1", "/callbacks/tkc?Key=t0ken"] {
+        assert_eq!(query.ask(&format!("POST {wrong}"), "", BODY).await, 401, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_paths_methods_and_bodies_are_refused() {
+    let bench = Bench::start(SIGNED);
+    let signed = |body: &str| format!("X-Sign: sha256={}\r\n", sign(SECRET, body));
+    for path in ["/", "/callbacks", "/callbacks/", "/callbacks/other", "/callbacks/TKC", "/callbacks/tkc/"] {
+        assert_eq!(bench.ask(&format!("POST {path}"), &signed(BODY), BODY).await, 404, "{path}");
+    }
+    assert_eq!(bench.ask("GET /callbacks/tkc", "", "").await, 405);
+    for body in ["", "<html>", "{}", r#"{"id":"x1"}"#] {
+        assert_eq!(bench.post(&signed(body), body).await, 400, "{body}");
+    }
+    let long = "x".repeat(8_193);
+    assert_eq!(bench.post(&signed(&long), &long).await, 413);
+    assert!(bench.receipts().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_providers_own_addresses_may_call() {
+    let from_elsewhere = Bench::start(&format!("{SIGNED}\nallow = [\"203.0.113.0/24\"]"));
+    let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, BODY));
+    assert_eq!(from_elsewhere.post(&signed, BODY).await, 403);
+    let forged = format!("{signed}X-Forwarded-For: 203.0.113.9\r\n");
+    assert_eq!(from_elsewhere.post(&forged, BODY).await, 403, "nobody has said that the peer is a proxy");
+    let from_here = Bench::start(&format!("{SIGNED}\nallow = [\"127.0.0.0/8\"]"));
+    assert_eq!(from_here.post(&signed, BODY).await, 200);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_taken_away_is_heard_no_more() {
+    let bench = Bench::start(SIGNED);
+    let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, BODY));
+    assert_eq!(bench.post(&signed, BODY).await, 200);
+    bench.receivers.replace([]);
+    assert_eq!(bench.post(&signed, BODY).await, 404);
+}

@@ -1,11 +1,11 @@
 //! What became of attempts, written once, and what follows from it: a retry, an endpoint's failing or disabling.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId};
 use crate::domain::webhook::{Cause, EventType, Fault, Outcome, Phases};
-use crate::records::endpoints;
+use crate::records::endpoints::{self, GivenUp};
 use crate::records::outbox::{Again, queue_again};
 use crate::store::{Column, Statement, StoreError, Tx, Type};
 
@@ -33,11 +33,11 @@ pub struct Finished {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndpointChange {
     None,
-    /// It failed: the failure is dated, unless one is already.
+    /// It failed: the failure is dated, unless one is already; if that is long ago, the endpoint is given up.
     Failing,
     Working,
-    /// It is to be disabled, for this reason.
-    Disable(&'static str),
+    /// It is given up at once.
+    Gone,
 }
 
 static WRITE: Statement = Statement::new(
@@ -52,11 +52,11 @@ static WRITE: Statement = Statement::new(
 );
 
 /// Writes what became of attempts, with the retries and the changes of endpoints that follow; returns the endpoints that
-/// it has disabled. An attempt whose result is known already changes nothing.
+/// it has given up, for which nothing is tried again. An attempt whose result is known already changes nothing.
 ///
 /// # Errors
 /// [`StoreError`]; nothing was written then.
-pub async fn finish(tx: &Tx, finished: &[Finished]) -> Result<Vec<EndpointId>, StoreError> {
+pub async fn finish(tx: &Tx, finished: &[Finished]) -> Result<Vec<(EndpointId, GivenUp)>, StoreError> {
     let of = |phase: fn(&Phases) -> i64| Column::I64(finished.iter().map(|finished| phase(&finished.phases)).collect());
     let columns = [
         Column::ids(finished.iter().map(|finished| finished.attempt.as_bytes())),
@@ -75,9 +75,12 @@ pub async fn finish(tx: &Tx, finished: &[Finished]) -> Result<Vec<EndpointId>, S
         rows.iter().map(|row| row.id(0).map(AttemptId::from_bytes)).collect::<Result<_, _>>()?;
     // One that stands twice in the batch counts once.
     let fresh: Vec<&Finished> = finished.iter().filter(|finished| written.remove(&finished.attempt)).collect();
-    let retries: Vec<Again> = fresh.iter().filter_map(|finished| finished.again()).collect();
+    let given_up = change_endpoints(tx, &fresh).await?;
+    let is_given_up = |finished: &&&Finished| given_up.iter().any(|(endpoint, _)| *endpoint == finished.endpoint);
+    let retries: Vec<Again> =
+        fresh.iter().filter(|finished| !is_given_up(finished)).filter_map(|finished| finished.again()).collect();
     queue_again(tx, &retries).await?;
-    change_endpoints(tx, &fresh).await
+    Ok(given_up)
 }
 
 /// Writes attempts down as discarded: they were never sent.
@@ -118,10 +121,10 @@ impl Finished {
 struct Health {
     worked: bool,
     failing: bool,
-    disable: Option<&'static str>,
+    gone: bool,
 }
 
-async fn change_endpoints(tx: &Tx, fresh: &[&Finished]) -> Result<Vec<EndpointId>, StoreError> {
+async fn change_endpoints(tx: &Tx, fresh: &[&Finished]) -> Result<Vec<(EndpointId, GivenUp)>, StoreError> {
     let mut changes: BTreeMap<EndpointId, Health> = BTreeMap::new();
     for finished in fresh.iter().filter(|finished| finished.endpoint_change != EndpointChange::None) {
         let health = changes.entry(finished.endpoint).or_default();
@@ -129,7 +132,7 @@ async fn change_endpoints(tx: &Tx, fresh: &[&Finished]) -> Result<Vec<EndpointId
             EndpointChange::None => {}
             EndpointChange::Failing => health.failing = true,
             EndpointChange::Working => (health.worked, health.failing) = (true, false),
-            EndpointChange::Disable(why) => health.disable = health.disable.or(Some(why)),
+            EndpointChange::Gone => health.gone = true,
         }
     }
     let those = |wanted: fn(&Health) -> bool| -> Vec<EndpointId> {
@@ -137,11 +140,10 @@ async fn change_endpoints(tx: &Tx, fresh: &[&Finished]) -> Result<Vec<EndpointId
     };
     endpoints::mark_working(tx, &those(|health| health.worked)).await?;
     endpoints::mark_failing(tx, &those(|health| health.failing)).await?;
-    let mut disabled = BTreeSet::new();
-    for (endpoint, why) in changes.iter().filter_map(|(endpoint, health)| health.disable.map(|why| (*endpoint, why))) {
-        if endpoints::auto_disable(tx, endpoint, why).await? {
-            disabled.insert(endpoint);
-        }
+    let mut given_up = Vec::new();
+    for (why, ids) in [(GivenUp::Gone, those(|health| health.gone)), (GivenUp::Failing, those(|health| health.failing))]
+    {
+        given_up.extend(endpoints::give_up(tx, &ids, why).await?.into_iter().map(|endpoint| (endpoint, why)));
     }
-    Ok(disabled.into_iter().collect())
+    Ok(given_up)
 }

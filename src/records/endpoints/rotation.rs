@@ -8,11 +8,14 @@ use crate::domain::time::duration_micros;
 use crate::records::audit::{self, Actor};
 use crate::store::{Scalar, Statement, StoreError, Tx, Type};
 
+// While an overlap lasts nobody has proved that the receiver knows the newest key: the one that it knows for certain stays.
 static ROTATE: Statement = Statement::new(
     "webhook_endpoints.rotate",
     &[],
     &[Type::Id, Type::Bytes, Type::I64],
-    "UPDATE webhook_endpoints SET old_key_sealed = key_sealed, old_key_until_us = $3, key_sealed = $2 \
+    "UPDATE webhook_endpoints SET old_key_sealed = \
+     CASE WHEN old_key_until_us > {now_us} THEN old_key_sealed ELSE key_sealed END, \
+     old_key_until_us = $3, key_sealed = $2 \
      WHERE id = $1 AND deleted_us IS NULL RETURNING account",
 );
 
@@ -24,7 +27,8 @@ static FINISH_ROTATION: Statement = Statement::new(
      WHERE id = $1 AND deleted_us IS NULL AND old_key_until_us > {now_us} RETURNING account",
 );
 
-/// Gives the endpoint a new key; the one that it had stands beside it for `overlap`.
+/// Gives the endpoint a new key; the one that it had stands beside it for `overlap`. A second rotation within an overlap
+/// replaces the new key only.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -1,7 +1,8 @@
 //! A claim: due rows leave the outbox, and what is to be sent is written down first.
 //!
 //! One transaction for several endpoints. Rows that another node claims at this moment are skipped, so that each is claimed
-//! once. What can no longer be sent becomes an attempt all the same, discarded, so that nothing disappears unlisted.
+//! once. What can no longer be sent becomes an attempt all the same, discarded, so that nothing disappears unlisted. What is
+//! queued for an endpoint that cannot be read stays where it is: once it can be, nothing was lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::webhook::{Cause, EventType, Fault};
 use crate::records::attempts;
 use crate::records::deliveries::{self, Delivery};
-use crate::records::endpoints::{self, Endpoint};
+use crate::records::endpoints::{self, Reach};
 use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// Endpoints whose rows are asked for in one round trip.
@@ -45,10 +46,11 @@ pub struct Claimed {
 }
 
 /// What was claimed for one endpoint.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct ClaimedEndpoint {
-    pub endpoint: Endpoint,
-    /// What is to be sent, oldest first.
+    pub id: EndpointId,
+    pub reach: Reach,
+    /// What is to be sent, oldest first; nothing unless the endpoint is active.
     pub attempts: Vec<Claimed>,
     /// Why others were discarded: written down with their result, not to be sent.
     pub discarded: Vec<Fault>,
@@ -95,9 +97,9 @@ pub async fn claim(tx: &Tx, keyring: &Keyring, demands: &[Demand]) -> Result<Vec
     let mut seen = HashSet::new();
     assert!(demands.iter().all(|demand| seen.insert(demand.endpoint)), "a claim names an endpoint once");
     let ids: Vec<EndpointId> = demands.iter().map(|demand| demand.endpoint).collect();
-    let (known, due) = try_join(endpoints::read(tx, &ids), pick(tx, demands)).await?;
-    let mut known: HashMap<EndpointId, Endpoint> = known.into_iter().map(|known| (known.id, known)).collect();
-    let rows: Vec<&Due> = due.iter().flatten().filter(|due| known.contains_key(&due.endpoint)).collect();
+    let (mut known, due) = try_join(endpoints::reach(tx, keyring, &ids), pick(tx, demands)).await?;
+    let is_readable = |due: &&Due| matches!(known.get(&due.endpoint), Some(Reach::Active(_) | Reach::Inactive));
+    let rows: Vec<&Due> = due.iter().flatten().filter(is_readable).collect();
     let behind: HashSet<(DeliveryId, AccountId)> = rows.iter().map(|due| (due.delivery, due.account)).collect();
     let behind: Vec<(DeliveryId, AccountId)> = behind.into_iter().collect();
     let sources: Vec<AttemptId> = rows.iter().filter_map(|due| due.body_of).collect();
@@ -113,8 +115,10 @@ pub async fn claim(tx: &Tx, keyring: &Keyring, demands: &[Demand]) -> Result<Vec
         .iter()
         .map(|due| {
             let body = bodies.of(due);
-            let inactive = known.get(&due.endpoint).is_none_or(|endpoint| endpoint.active_since.is_none());
-            let fault = if inactive { Some(Fault::Disabled) } else { body.is_none().then_some(Fault::Gone) };
+            let fault = match known.get(&due.endpoint) {
+                Some(Reach::Active(_)) => body.is_none().then_some(Fault::Gone),
+                _ => Some(Fault::Disabled),
+            };
             (due.claimed(body.unwrap_or_default().to_vec()), due.endpoint, fault)
         })
         .collect();
@@ -130,12 +134,11 @@ pub async fn claim(tx: &Tx, keyring: &Keyring, demands: &[Demand]) -> Result<Vec
         .zip(&due)
         .filter_map(|(demand, due)| {
             let more = i64::try_from(due.len()).unwrap_or(i64::MAX) >= demand.limit;
-            let endpoint = known.remove(&demand.endpoint)?;
-            Some(ClaimedEndpoint { endpoint, attempts: Vec::new(), discarded: Vec::new(), more })
+            let reach = known.remove(&demand.endpoint)?;
+            Some(ClaimedEndpoint { id: demand.endpoint, reach, attempts: Vec::new(), discarded: Vec::new(), more })
         })
         .collect::<Vec<_>>();
-    let places: HashMap<EndpointId, usize> =
-        found.iter().enumerate().map(|(at, found)| (found.endpoint.id, at)).collect();
+    let places: HashMap<EndpointId, usize> = found.iter().enumerate().map(|(at, found)| (found.id, at)).collect();
     for (claimed, endpoint, fault) in attempts.into_iter().filter(|(claimed, ..)| written.contains(&claimed.attempt)) {
         let Some(found) = places.get(&endpoint).and_then(|at| found.get_mut(*at)) else { continue };
         match fault {

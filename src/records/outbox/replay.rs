@@ -13,7 +13,7 @@ use crate::domain::time::{Timestamp, duration_micros};
 use crate::domain::webhook::{Cause, EventType, UNKNOWN_AFTER};
 use crate::records::audit::{self, Actor};
 use crate::records::endpoints;
-use crate::store::{Scalar, Statement, StoreError, Tx, Type};
+use crate::store::{Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// What became of a replay of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,10 +53,11 @@ pub enum Replays {
 static FIND: Statement = Statement::new(
     "webhook_attempts.find_for_replay",
     &[],
-    &[Type::Id],
-    "SELECT a.id, a.delivery, a.account, a.event, a.endpoint, e.active_since_us, x.outcome, {now_us} - a.started_us \
-     FROM webhook_attempts a JOIN webhook_endpoints e ON e.id = a.endpoint \
-     LEFT JOIN webhook_results x ON x.attempt = a.id WHERE a.id = $1",
+    &[Type::Id, Type::I64],
+    "SELECT a.id, a.delivery, a.account, a.event, a.endpoint, e.active_since_us, CAST(CASE WHEN EXISTS \
+     (SELECT 1 FROM webhook_attempts b LEFT JOIN webhook_results x ON x.attempt = b.id WHERE b.delivery = a.delivery \
+     AND b.endpoint = a.endpoint AND x.attempt IS NULL AND b.started_us > {now_us} - $2) THEN 1 ELSE 0 END AS BIGINT) \
+     FROM webhook_attempts a JOIN webhook_endpoints e ON e.id = a.endpoint WHERE a.id = $1",
 );
 
 // An outcome of 1 is accepted, 2 failed, 3 discarded; event 4 is a ping.
@@ -84,15 +85,27 @@ static WAITING: Statement = Statement::new(
     "webhook_outbox.waiting",
     &[],
     &[Type::Id, Type::Id],
-    "SELECT delivery, due_us, {now_us} FROM webhook_outbox WHERE endpoint = $1 AND ($2 IS NULL OR delivery = $2)",
+    "SELECT delivery, due_us, {now_us} FROM webhook_outbox WHERE endpoint = $1 AND delivery = $2",
 );
+
+static WAITING_PAGE: Statement = Statement::new(
+    "webhook_outbox.waiting_page",
+    &[],
+    &[Type::Id, Type::I64, Type::Id, Type::I64],
+    "SELECT delivery, due_us, {now_us} FROM webhook_outbox WHERE endpoint = $1 AND (due_us, delivery) > ($2, $3) \
+     ORDER BY due_us, delivery LIMIT $4",
+);
+
+/// Rows of the outbox that are held in memory at once.
+const WAITING_ROWS: usize = 10_000;
 
 /// Queues the event of one attempt, whatever became of it, to be sent again now.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn replay_one(tx: &Tx, actor: &Actor, attempt: AttemptId) -> Result<Replayed, StoreError> {
-    let rows = tx.query(&FIND, &[], &[Scalar::Id(*attempt.as_bytes())]).await?;
+    let scalars = [Scalar::Id(*attempt.as_bytes()), Scalar::I64(duration_micros(UNKNOWN_AFTER))];
+    let rows = tx.query(&FIND, &[], &scalars).await?;
     let Some(row) = rows.first() else { return Ok(Replayed::NoAttempt) };
     let earlier = Earlier::read(row)?;
     let endpoint = EndpointId::from_bytes(row.id(4)?);
@@ -102,8 +115,8 @@ pub async fn replay_one(tx: &Tx, actor: &Actor, attempt: AttemptId) -> Result<Re
     if row.opt_i64(5)?.is_none() {
         return Ok(Replayed::Inactive);
     }
-    let sending = row.opt_i64(6)?.is_none() && row.i64(7)? < duration_micros(UNKNOWN_AFTER);
-    if sending || queue_replays(tx, endpoint, &[earlier]).await? == 0 {
+    let is_sending = row.i64(6)? == 1;
+    if is_sending || queue_replays(tx, endpoint, &[earlier]).await? == 0 {
         return Ok(Replayed::Waiting);
     }
     let detail = format!("endpoint {endpoint}, attempt {attempt}");
@@ -162,7 +175,7 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn read(row: &crate::store::Row) -> Result<Self, StoreError> {
+    fn read(row: &Row) -> Result<Self, StoreError> {
         let event = EventType::from_number(row.i64(3)?);
         Ok(Self {
             attempt: AttemptId::from_bytes(row.id(0)?),
@@ -173,31 +186,21 @@ impl Earlier {
     }
 }
 
-/// Queues those that are not due already, in the place of a retry that waits. What an endpoint has waiting is read whole: no
-/// index leads from a delivery to it, because the settle transaction would pay for that.
+/// Queues those that are not due already, in the place of a retry that waits.
 async fn queue_replays(tx: &Tx, endpoint: EndpointId, earlier: &[Earlier]) -> Result<u64, StoreError> {
-    let alone = match earlier {
+    let mut wanted: HashMap<DeliveryId, &Earlier> = earlier.iter().map(|earlier| (earlier.delivery, earlier)).collect();
+    let mut waiting = Waiting::default();
+    match earlier {
         [] => return Ok(0),
-        [one] => Some(*one.delivery.as_bytes()),
-        _ => None,
-    };
-    let rows = tx.query(&WAITING, &[], &[Scalar::Id(*endpoint.as_bytes()), Scalar::OptId(alone)]).await?;
-    let mut due = HashSet::new();
-    let mut later = Vec::new();
-    for row in &rows {
-        let (delivery, due_us) = (DeliveryId::from_bytes(row.id(0)?), row.i64(1)?);
-        if due_us <= row.i64(2)? {
-            due.insert(delivery);
-        } else {
-            later.push((endpoint, due_us, delivery));
+        [one] => {
+            let scalars = [Scalar::Id(*endpoint.as_bytes()), Scalar::Id(*one.delivery.as_bytes())];
+            waiting.note(&tx.query(&WAITING, &[], &scalars).await?, &wanted)?;
         }
+        _ => waiting.walk(tx, endpoint, &wanted).await?,
     }
-    let wanted: HashMap<DeliveryId, &Earlier> = earlier
-        .iter()
-        .filter(|earlier| !due.contains(&earlier.delivery))
-        .map(|earlier| (earlier.delivery, earlier))
-        .collect();
-    later.retain(|(.., delivery)| wanted.contains_key(delivery));
+    wanted.retain(|delivery, _| !waiting.due.contains(delivery));
+    let later = waiting.later.into_iter().filter(|(_, delivery)| wanted.contains_key(delivery));
+    let later: Vec<_> = later.map(|(due_us, delivery)| (endpoint, due_us, delivery)).collect();
     // Another node may claim one of them at this moment: then the event is sent twice, as was asked.
     take(tx, &later).await?;
     let again = |earlier: &&Earlier| Again {
@@ -211,4 +214,53 @@ async fn queue_replays(tx: &Tx, endpoint: EndpointId, earlier: &[Earlier]) -> Re
         wait: Duration::ZERO,
     };
     queue_again(tx, &wanted.values().map(again).collect::<Vec<_>>()).await
+}
+
+/// What an endpoint has waiting of wanted deliveries.
+#[derive(Default)]
+struct Waiting {
+    due: HashSet<DeliveryId>,
+    /// Retries whose time is still to come.
+    later: Vec<(i64, DeliveryId)>,
+}
+
+impl Waiting {
+    /// Reads all that the endpoint has waiting, piece by piece: no index leads from a delivery to it, because the settle
+    /// transaction would pay for that, and a dead endpoint may have a million.
+    async fn walk(
+        &mut self,
+        tx: &Tx,
+        endpoint: EndpointId,
+        wanted: &HashMap<DeliveryId, &Earlier>,
+    ) -> Result<(), StoreError> {
+        let mut after = Some((i64::MIN, DeliveryId::from_bytes([0; 16])));
+        while let Some((due_us, delivery)) = after {
+            let scalars = [
+                Scalar::Id(*endpoint.as_bytes()),
+                Scalar::I64(due_us),
+                Scalar::Id(*delivery.as_bytes()),
+                Scalar::I64(i64::try_from(WAITING_ROWS).unwrap_or(i64::MAX)),
+            ];
+            let rows = tx.query(&WAITING_PAGE, &[], &scalars).await?;
+            self.note(&rows, wanted)?;
+            let last = rows.last().filter(|_| rows.len() == WAITING_ROWS);
+            after = last.map(|row| Ok((row.i64(1)?, DeliveryId::from_bytes(row.id(0)?)))).transpose()?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, rows: &[Row], wanted: &HashMap<DeliveryId, &Earlier>) -> Result<(), StoreError> {
+        for row in rows {
+            let (delivery, due_us) = (DeliveryId::from_bytes(row.id(0)?), row.i64(1)?);
+            if !wanted.contains_key(&delivery) {
+                continue;
+            }
+            if due_us <= row.i64(2)? {
+                self.due.insert(delivery);
+            } else {
+                self.later.push((due_us, delivery));
+            }
+        }
+        Ok(())
+    }
 }

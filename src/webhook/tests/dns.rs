@@ -85,11 +85,11 @@ async fn a_name_that_was_public_when_it_was_checked_and_is_private_now_is_blocke
     )
     .await;
     let courier = Courier::new(&strict(&server)).expect("a courier");
-    let text = format!("http://rebind.example:{}/", receiver.port);
+    let text = format!("https://rebind.example:{}/", receiver.port);
     assert_eq!(within(courier.check(&url(&text))).await, Ok(()));
     let exchange = within(courier.line(url(&text)).post(&post(&text))).await;
     assert_eq!(exchange.outcome, Err(Fault::Blocked), "{exchange:?}");
-    assert!(exchange.detail.contains("127.0.0.1"), "{exchange:?}");
+    assert_eq!(exchange.detail, "rebind.example leads to no address of the public internet");
     assert!(receiver.seen.all().is_empty());
 }
 
@@ -172,4 +172,114 @@ async fn an_address_that_does_not_listen_is_passed_over() {
     let nobody: IpAddr = "127.0.0.78".parse().expect("an address");
     let exchange = sent(&config, &format!("http://{nobody}:{}/", receiver.port)).await;
     assert_eq!(exchange.outcome, Err(Fault::Connect), "{exchange:?}");
+}
+
+/// The manual's promise: `allow_http` is for networks that the operator has named.
+#[tokio::test]
+async fn nothing_goes_to_the_public_internet_in_the_clear() {
+    let server = NameServer::start(|_, _| addresses(&["93.184.215.14"])).await;
+    let config = WebhooksConfig { dns_servers: vec![server.address], ..config() };
+    for text in ["http://1.1.1.1/", "http://[2606:4700::1111]/", "http://public.example/"] {
+        assert_eq!(checked(&config, text).await, Err(Refused::Http), "{text}");
+        let exchange = sent(&config, text).await;
+        assert_eq!((exchange.outcome, exchange.phases.connect_us), (Err(Fault::Blocked), 0), "{text}: {exchange:?}");
+    }
+    assert_eq!(checked(&config, "https://public.example/").await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_alias_is_judged_by_where_it_leads() {
+    let receiver = Receiver::answering(OK).await;
+    let server = NameServer::start(|name, _| {
+        let address = if name.starts_with("inside") { "127.0.0.1" } else { "127.0.0.77" };
+        Reply::Alias("target.internal.example", vec![address.parse().expect("an address")])
+    })
+    .await;
+    let allow_networks = vec!["127.0.0.77/32".parse().expect("a network")];
+    let config = WebhooksConfig { allow_networks, ..strict(&server) };
+    let text = format!("http://inside.example:{}/", receiver.port);
+    let refused = checked(&config, &text).await;
+    assert!(matches!(refused, Err(Refused::Private { .. })), "{refused:?}");
+    let exchange = sent(&config, &text).await;
+    assert_eq!(exchange.outcome, Err(Fault::Blocked), "{exchange:?}");
+    assert!(!exchange.detail.contains("127.0.0.1") && !exchange.detail.contains("internal"), "{exchange:?}");
+    assert_eq!(checked(&config, &text.replace("inside", "outside")).await, Ok(()));
+    assert!(receiver.seen.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_with_many_addresses_takes_no_longer_than_another() {
+    // As many as one packet holds; nobody listens at the first ones.
+    let server =
+        NameServer::start(|_, _| Reply::Addresses((1..=60).map(|n| IpAddr::from([127, 0, 9, n])).collect())).await;
+    let config = WebhooksConfig { dns_servers: vec![server.address], ..config() };
+    let exchange = sent(&config, "http://many.example:9/").await;
+    assert_eq!(exchange.outcome, Err(Fault::Connect), "{exchange:?}");
+    let last: u8 = exchange.detail.split(&['.', ':'][..]).nth(3).and_then(|n| n.parse().ok()).expect("an address");
+    assert!(last <= 60 && exchange.phases.total_us < 1_000_000, "{exchange:?}");
+}
+
+#[tokio::test]
+async fn a_name_whose_ipv6_half_is_silent_is_reached_within_the_deadline() {
+    let receiver = Receiver::answering(OK).await;
+    let server = NameServer::start(|_, _| Reply::OnlyIpv4(vec!["127.0.0.1".parse().expect("an address")])).await;
+    let config = WebhooksConfig { dns_servers: vec![server.address], timeout_ms: 2_000, ..config() };
+    let exchange = sent(&config, &format!("http://half.example:{}/", receiver.port)).await;
+    assert_eq!(exchange.outcome, Ok(200), "{exchange:?}");
+}
+
+/// A customer's name servers are theirs; the house's are everybody's.
+#[tokio::test]
+async fn names_that_are_never_answered_leave_others_resolved() {
+    let receiver = Receiver::answering(OK).await;
+    let server = NameServer::start(|name, _| match name {
+        name if name.starts_with("good") => addresses(&["127.0.0.1"]),
+        name if name.starts_with("cut") => Reply::Cut,
+        name if name.starts_with("broken") => Reply::Broken,
+        _ => Reply::Silence,
+    })
+    .await;
+    let config = WebhooksConfig { dns_servers: vec![server.address], timeout_ms: 2_000, ..config() };
+    let courier = Courier::new(&config).expect("a courier");
+    let mut hanging = tokio::task::JoinSet::new();
+    for number in 0..300 {
+        let kind = ["silent", "cut", "broken"][number % 3];
+        let text = format!("http://{kind}{number}.example/");
+        let mut line = courier.line(url(&text));
+        hanging.spawn(async move { line.post(&post(&text)).await.outcome });
+    }
+    let mut round = 0;
+    while !hanging.is_empty() {
+        let text = format!("http://good{round}.example:{}/", receiver.port);
+        let exchange = within(courier.line(url(&text)).post(&post(&text))).await;
+        assert_eq!(exchange.outcome, Ok(200), "round {round}: {exchange:?}");
+        round += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        while let Some(ended) = hanging.try_join_next() {
+            assert!(matches!(ended, Ok(Err(Fault::Dns | Fault::Timeout))), "{ended:?}");
+        }
+    }
+    assert!(round > 5, "{round}");
+}
+
+/// A house whose own addresses are public, and a network with a NAT64 prefix of its own.
+#[tokio::test]
+async fn what_the_operator_has_denied_is_reached_by_nobody() {
+    let receiver = Receiver::answering(OK).await;
+    let server = NameServer::start(|name, _| match name {
+        "ours.example" => addresses(&["93.184.215.14", "2a00:64::10.0.0.1"]),
+        _ => addresses(&["93.184.215.15"]),
+    })
+    .await;
+    let deny_networks = ["93.184.215.14/32", "2a00:64::/96", "127.0.0.1/32"].map(|text| text.parse().expect(text));
+    let config = WebhooksConfig { dns_servers: vec![server.address], deny_networks: deny_networks.into(), ..config() };
+    let refused = checked(&config, "https://ours.example/").await;
+    assert!(matches!(refused, Err(Refused::Private { .. })), "{refused:?}");
+    assert_eq!(checked(&config, "https://theirs.example/").await, Ok(()));
+    for text in ["https://93.184.215.14/", "https://[::ffff:93.184.215.14]/", "https://[2a00:64::a00:1]/"] {
+        assert!(matches!(checked(&config, text).await, Err(Refused::Address(_))), "{text}");
+        assert_eq!(sent(&config, text).await.outcome, Err(Fault::Blocked), "{text}");
+    }
+    assert_eq!(sent(&config, &receiver.url()).await.outcome, Err(Fault::Blocked), "denied is stronger than allowed");
+    assert!(receiver.seen.all().is_empty());
 }

@@ -8,6 +8,20 @@ use crate::domain::webhook::Fault;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// On one thread: the connection is there and the deadline over before the line looks again.
+#[tokio::test]
+async fn a_process_that_stood_still_sends_nothing_late() {
+    let receiver = Receiver::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let (config, url) = (config(), receiver.url());
+    let mut line = line(&config, &url);
+    let still = async { std::thread::sleep(Duration::from_millis(config.timeout_ms + 200)) };
+    let post = post(&url);
+    let (exchange, ()) = tokio::join!(line.post(&post), still);
+    assert_eq!((exchange.outcome, line.is_open()), (Err(Fault::Timeout), false));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(receiver.seen.all(), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn posts_follow_each_other_on_one_connection() {
     let receiver = Receiver::start(|mut guest| async move {
@@ -121,4 +135,24 @@ async fn after_a_deadline_the_next_post_has_a_connection_of_its_own() {
     assert_eq!(within(line.post(&post(&receiver.url()))).await.outcome, Err(Fault::Timeout));
     assert!(!line.is_open());
     assert_eq!(within(line.post(&post(&receiver.url()))).await.outcome, Ok(200));
+}
+
+/// A busy connection is never idle; where its name leads is asked again all the same.
+#[tokio::test]
+async fn a_busy_connection_is_replaced_after_a_minute() {
+    let receiver = Receiver::start(|mut guest| async move {
+        while guest.request().await {
+            guest.say(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", guest.number)).await;
+        }
+    })
+    .await;
+    let config = WebhooksConfig { keep_alive_ms: 40_000, ..config() };
+    let mut line = line(&config, &receiver.url());
+    for (number, connection) in ["0", "0", "0", "1"].into_iter().enumerate() {
+        let exchange = within(line.post(&post(&receiver.url()))).await;
+        assert_eq!(exchange.response, connection.as_bytes(), "POST {number}: {exchange:?}");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(25)).await;
+        tokio::time::resume();
+    }
 }

@@ -44,7 +44,16 @@ fn certificate(
 }
 
 /// Answers each request over TLS.
-async fn receiver((certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>)) -> Receiver {
+async fn receiver(pair: (CertificateDer<'static>, PrivateKeyDer<'static>)) -> Receiver {
+    speaking(pair, OK, false).await
+}
+
+/// Says `answer` to each request over TLS; `rude` ones close the socket behind the first, without TLS's goodbye.
+async fn speaking(
+    (certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>),
+    answer: &'static str,
+    rude: bool,
+) -> Receiver {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -60,7 +69,10 @@ async fn receiver((certificate, key): (CertificateDer<'static>, PrivateKeyDer<'s
             let Ok(stream) = (&mut guest.stream).await else { return };
             let mut guest = guest.over(|_| stream);
             while guest.request().await {
-                guest.say(OK).await;
+                guest.say(answer).await;
+                if rude {
+                    return;
+                }
             }
         }
     })
@@ -148,6 +160,44 @@ async fn a_handshake_that_breaks_is_told_from_one_that_hangs() {
     let exchange = sent(&config(), &secure(&silent)).await;
     assert_eq!(exchange.outcome, Err(Fault::Timeout));
     assert!(exchange.phases.tls_us > 0 && exchange.phases.wait_us == 0, "{exchange:?}");
+}
+
+/// Old servers end a body of unknown length by closing, without TLS's goodbye; the status has come all the same.
+#[tokio::test]
+async fn a_body_that_ends_without_a_goodbye_counts_if_nothing_of_it_was_promised() {
+    let authority = authority();
+    let file = AuthorityFile::holding("goodbye", &authority.pem());
+    for (answer, outcome) in [
+        ("HTTP/1.0 200 OK\r\n\r\nfine", Ok(200)),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfine", Ok(200)),
+        ("HTTP/1.0 500 Oh\r\n\r\nfine", Err(Fault::Status)),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfine", Err(Fault::Reset)),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nfine", Err(Fault::Reset)),
+        ("HTTP/1.1 200 OK\r\n", Err(Fault::Reset)),
+    ] {
+        let receiver = speaking(certificate("127.0.0.1", Some(&authority), false), answer, true).await;
+        let exchange = sent(&file.config(), &secure(&receiver)).await;
+        assert_eq!(exchange.outcome, outcome, "{answer}: {exchange:?}");
+    }
+}
+
+#[tokio::test]
+async fn old_versions_of_tls_are_refused() {
+    // The fatal alert of a server that knows TLS 1.0 only, and that server's hello.
+    let hello = [&[22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 47, 0]].concat();
+    for said in [vec![21, 3, 1, 0, 2, 2, 70], hello] {
+        let receiver = Receiver::start(move |mut guest| {
+            let said = said.clone();
+            async move {
+                guest.say(said).await;
+                let mut rest = [0; 64];
+                while tokio::io::AsyncReadExt::read(&mut guest.stream, &mut rest).await.is_ok_and(|count| count > 0) {}
+            }
+        })
+        .await;
+        let exchange = sent(&config(), &secure(&receiver)).await;
+        assert_eq!(exchange.outcome, Err(Fault::Tls), "{exchange:?}");
+    }
 }
 
 #[test]

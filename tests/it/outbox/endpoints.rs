@@ -65,15 +65,23 @@ pub(super) async fn rotation(store: Store) {
         done.await.expect("decided")
     };
     assert_eq!(finish().await, Changed::Already);
+    let first = find(&store, target).await.expect("there").key_sealed;
     assert_eq!(rotate(&[4], Duration::from_secs(60)).await, Changed::Done);
     let rotated = find(&store, target).await.expect("there");
-    assert_eq!((rotated.key_sealed, rotated.old_key.map(|(key, _)| key)), (vec![4], Some(vec![1, 2, 3])));
+    assert_eq!((rotated.key_sealed, rotated.old_key.map(|(key, _)| key)), (vec![4], Some(first.clone())));
+    // A secret that was lost on its way is replaced: the receiver still knows the first one, and no other.
+    assert_eq!(rotate(&[6], Duration::from_secs(60)).await, Changed::Done);
+    let rotated = find(&store, target).await.expect("there");
+    assert_eq!((rotated.key_sealed, rotated.old_key.map(|(key, _)| key)), (vec![6], Some(first)));
     assert_eq!(finish().await, Changed::Done);
     assert_eq!(finish().await, Changed::Already);
     assert_eq!(find(&store, target).await.expect("there").old_key, None);
     // An overlap that is over is none.
     assert_eq!(rotate(&[5], Duration::ZERO).await, Changed::Done);
     assert_eq!(find(&store, target).await.expect("there").old_key, None);
+    assert_eq!(rotate(&[8], Duration::from_secs(60)).await, Changed::Done);
+    assert_eq!(find(&store, target).await.expect("there").old_key.map(|(key, _)| key), Some(vec![5]));
+    assert_eq!(finish().await, Changed::Done);
     assert_eq!(finish().await, Changed::Already);
 }
 

@@ -33,11 +33,14 @@ pub(super) async fn one(store: Store) {
     assert_eq!(replay(&store, first.attempt).await, Replayed::Waiting);
     forget(&store, delivery).await;
     let second = claim_one(&store, target).await;
+    assert_eq!(replay(&store, first.attempt).await, Replayed::Waiting, "it is being sent by another attempt");
     assert_eq!((second.cause, second.number, &second.body), (Cause::Replay, 1, &first.body));
     finish_all(&store, vec![over(&second, target, Outcome::Accepted)]).await;
     // Whoever asks for what was accepted gets it again, with the same bytes.
     assert_eq!(replay(&store, second.attempt).await, Replayed::Done(target));
-    assert_eq!(claim_one(&store, target).await.body, first.body);
+    let third = claim_one(&store, target).await;
+    assert_eq!(third.body, first.body);
+    finish_all(&store, vec![over(&third, target, Outcome::Accepted)]).await;
 
     assert_eq!(replay(&store, AttemptId::from_bytes([1; 16])).await, Replayed::NoAttempt);
     let test = ping(&store, ours, target).await;
@@ -82,7 +85,8 @@ pub(super) async fn since(store: Store) {
         let delivery = ended(&store, ours).await;
         let claimed = claim_one(&store, target).await;
         if let Some(outcome) = outcome {
-            finish_all(&store, vec![over(&claimed, target, outcome)]).await;
+            let retry = (outcome == Outcome::Failed).then_some(Duration::from_secs(600));
+            finish_all(&store, vec![Finished { retry, ..over(&claimed, target, outcome) }]).await;
         }
         let other = claim_one(&store, bystander).await;
         finish_all(&store, vec![over(&other, bystander, Outcome::Failed)]).await;
@@ -101,7 +105,9 @@ pub(super) async fn since(store: Store) {
     let future = store.ping().await.expect("answers").plus(Duration::from_secs(60));
     assert_eq!(all(&store, target, future, true).await, 0);
     assert_eq!(all(&store, target, start, false).await, 1);
-    assert_eq!(waiting(&store, target).await.iter().map(|row| row.delivery).collect::<Vec<_>>(), [told[0].0]);
+    let rows = waiting(&store, target).await;
+    assert_eq!(rows.iter().map(|row| row.delivery).collect::<Vec<_>>(), [told[0].0], "once: the retry gave way");
+    assert_eq!((rows[0].cause, rows[0].later), (Cause::Replay.number(), false));
     assert_eq!(all(&store, target, start, true).await, 1, "only the unknown one: the other waits already");
     let mut deliveries = vec![told[0].0, told[2].0];
     deliveries.sort_unstable();

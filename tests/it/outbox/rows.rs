@@ -8,11 +8,12 @@ use nexo_route::domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId};
 use nexo_route::domain::money::MicroUsd;
 use nexo_route::domain::phone::Phone;
 use nexo_route::domain::sealing::{Keyring, SecretKey};
+use nexo_route::domain::signature::SigningKey;
 use nexo_route::domain::webhook::{EventFilter, EventType, KeyForm, Outcome, Phases, RetrySchedule};
 use nexo_route::records::acceptance::{Order, Verdict, accept};
 use nexo_route::records::attempts::{EndpointChange, Finished, finish};
 use nexo_route::records::audit::Actor;
-use nexo_route::records::endpoints::{self, Changed, NewEndpoint, Registered};
+use nexo_route::records::endpoints::{self, Changed, GivenUp, NewEndpoint, Registered};
 use nexo_route::records::keys;
 use nexo_route::records::outbox::{self, Claimed, ClaimedEndpoint, Demand};
 use nexo_route::records::settlement::{Settlement, Settlements, settle};
@@ -45,14 +46,15 @@ pub(super) async fn account(store: &Store) -> AccountId {
 }
 
 pub(super) async fn new_endpoint(store: &Store, account: AccountId, events: EventFilter, retry: &str) -> NewEndpoint {
+    let id = EndpointId::new(store.ping().await.expect("answers"), rand::random());
     NewEndpoint {
-        id: EndpointId::new(store.ping().await.expect("answers"), rand::random()),
+        id,
         account,
         url: EndpointUrl::parse("https://hooks.example.com/otp?token=secret").expect("a URL"),
         events,
         key_form: KeyForm::Raw,
         schedule: RetrySchedule::parse(retry).expect("a schedule"),
-        key_sealed: vec![1, 2, 3],
+        key_sealed: keyring().seal_signing_key(id, rand::random(), &SigningKey::from_bytes([4; 32])),
     }
 }
 
@@ -159,7 +161,7 @@ pub(super) fn over(claimed: &Claimed, endpoint: EndpointId, outcome: Outcome) ->
     }
 }
 
-pub(super) async fn finish_all(store: &Store, finished: Vec<Finished>) -> Vec<EndpointId> {
+pub(super) async fn finish_all(store: &Store, finished: Vec<Finished>) -> Vec<(EndpointId, GivenUp)> {
     let done = store.write(move |tx| {
         let finished = finished.clone();
         Box::pin(async move { finish(tx, &finished).await })

@@ -12,8 +12,14 @@ impl State {
     /// Lets jobs leave, one account after the other, until no link takes another one.
     pub(super) fn leave(&mut self) -> Option<Blocked> {
         self.links.place();
-        let barred = self.leave_again();
-        let blocked = self.leave_in_turn();
+        let (barred, blocked) = loop {
+            self.another_again = false;
+            let still = (self.leave_again(), self.leave_in_turn());
+            // What a link did not send at once goes by another at once.
+            if !self.another_again {
+                break still;
+            }
+        };
         self.links.content();
         match (barred, blocked) {
             (Some(one), Some(other)) => Some(one.or(other)),

@@ -99,6 +99,40 @@ fn all_that_drag_share_half() {
 }
 
 #[test]
+fn who_drags_is_not_looked_at_for_every_slot_of_another() {
+    let mut slots = Slots::new(20, 4);
+    for number in 1..=200 {
+        due(&mut slots, [number]);
+        let taken = take(&mut slots)[0].1;
+        free(&mut slots, number, taken, Ending::Silent);
+    }
+    due(&mut slots, 1..=200);
+    let first: Vec<u8> = take(&mut slots).iter().map(|(number, _)| *number).collect();
+    assert_eq!(first, (1..=10).collect::<Vec<u8>>());
+    assert_eq!((slots.turns.len(), slots.parked.len()), (0, 190));
+    due(&mut slots, [201]);
+    assert_eq!(take(&mut slots), [(201, 4)]);
+    // Each has its turn all the same, in order, as the half comes free.
+    free(&mut slots, 1, 1, Ending::Silent);
+    free(&mut slots, 2, 1, QUICK);
+    due(&mut slots, [1, 2]);
+    assert_eq!(take(&mut slots), [(2, 2), (11, 1), (12, 1)]);
+    assert_eq!((slots.turns.len(), slots.parked.len()), (0, 189));
+    // One that answers while it is parked need not wait for those that do not.
+    free(&mut slots, 11, 1, Ending::Silent);
+    free(&mut slots, 12, 1, Ending::Silent);
+    assert_eq!(take(&mut slots), [(13, 1), (14, 1)]);
+    let rest: usize = (3..=10)
+        .chain([13, 14])
+        .map(|number| {
+            free(&mut slots, number, 1, Ending::Silent);
+            1
+        })
+        .sum();
+    assert_eq!((rest, take(&mut slots).len(), slots.taken_by_dragging), (10, 10, 10));
+}
+
+#[test]
 fn those_who_stop_answering_at_once_leave_some_to_others() {
     let mut slots = Slots::new(100, 64);
     for number in 1..=3 {
@@ -172,7 +206,7 @@ async fn what_is_idle_is_forgotten_and_what_is_due_is_not() {
     slots.forget_idle(Instant::now());
     assert_eq!((slots.lanes.len(), slots.taken()), (2, 8), "the third has slots taken");
     due(&mut slots, [1]);
-    assert_eq!(take(&mut slots), [(2, 1), (1, 8)]);
+    assert_eq!(take(&mut slots), [(1, 8), (2, 1)]);
 }
 
 proptest! {
@@ -208,7 +242,10 @@ proptest! {
             prop_assert_eq!(slots.taken_by_dragging, dragging);
             for (endpoint, lane) in &slots.lanes {
                 prop_assert!((1..=5).contains(&lane.limit));
-                prop_assert_eq!(slots.turns.iter().filter(|queued| *queued == endpoint).count(), usize::from(lane.queued));
+                let places = |queue: &VecDeque<EndpointId>| queue.iter().filter(|queued| *queued == endpoint).count();
+                prop_assert_eq!(places(&slots.turns), usize::from(lane.queued && !lane.is_parked));
+                prop_assert_eq!(places(&slots.parked), usize::from(lane.is_parked));
+                prop_assert!(!lane.is_parked || lane.queued && lane.drags);
                 prop_assert!(!lane.due || lane.queued || lane.taken >= lane.limit);
             }
         }

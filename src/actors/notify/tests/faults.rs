@@ -1,6 +1,7 @@
 //! What goes wrong around the desk, and what must not follow from it.
 
-use super::script::{Manner, QUICK, Trouble};
+use super::receivers::{Manner, QUICK};
+use super::script::Trouble;
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -69,6 +70,46 @@ async fn an_event_that_cannot_be_claimed_holds_up_nobody_else() {
     house.notify.wake(vec![stuck]);
     pass(1_000).await;
     assert_eq!(house.accepted(stuck), 5);
+}
+
+/// Each claim that fails may take as long as a statement may: what was claimed before it has to go.
+#[tokio::test(start_paused = true)]
+async fn what_is_claimed_does_not_grow_old_behind_a_database_that_is_away() {
+    let house = House::new(NO_POLL).await;
+    for number in 1..=32 {
+        house.queue(endpoint(number), 1);
+    }
+    house.script.with(|world| {
+        // Halves: 32, 16, 8, 4, 2, 1; the first one is claimed, and every claim after it takes long and fails.
+        world.claim_troubles.extend((0..5).map(|_| Trouble::Unclaimable));
+        world.claim_troubles.push_back(Trouble::Fine);
+        world.claim_troubles.extend((0..8).map(|_| Trouble::AwayFor(Duration::from_secs(8))));
+    });
+    house.notify.wake((1..=32).map(endpoint).collect());
+    pass(10_000).await;
+    assert_eq!(house.script.with(|world| world.results.len()), 1, "one was claimed, and told");
+    pass(100_000).await;
+    assert_eq!(house.script.with(|world| (world.attempts.len(), world.results.len())), (32, 32));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_cannot_be_read_rests() {
+    let house = House::new(NO_POLL).await;
+    house.script.with(|world| world.unreadable = Some(endpoint(1)));
+    house.queue(endpoint(1), 2);
+    house.queue(endpoint(2), 2);
+    house.notify.wake(vec![endpoint(1), endpoint(2)]);
+    pass(1_000).await;
+    assert_eq!((house.accepted(endpoint(1)), house.accepted(endpoint(2))), (0, 2));
+    let claims = house.script.with(|world| world.claims.len());
+    house.notify.wake(vec![endpoint(1)]);
+    pass(50_000).await;
+    assert_eq!(house.script.with(|world| world.claims.len()), claims);
+    house.script.with(|world| world.unreadable = None);
+    pass(20_000).await;
+    house.notify.wake(vec![endpoint(1)]);
+    pass(1_000).await;
+    assert_eq!(house.accepted(endpoint(1)), 2);
 }
 
 #[tokio::test(start_paused = true)]

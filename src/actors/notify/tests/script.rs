@@ -1,52 +1,41 @@
-//! A database in memory and receivers that behave as they are told.
+//! A database in memory.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 
+use super::receivers::{Manner, url};
 use super::*;
-use crate::actors::notify::outbox::Look;
-use crate::actors::notify::post::{Way, Ways};
-use crate::domain::endpoint_url::EndpointUrl;
+use crate::actors::notify::outbox::{Look, Written};
 use crate::domain::ids::{AccountId, AttemptId, DeliveryId};
 use crate::domain::signature::SigningKey;
 use crate::domain::time::Timestamp;
-use crate::domain::webhook::{Cause, EventFilter, EventType, Fault, KeyForm, Outcome, Phases, RetrySchedule};
+use crate::domain::webhook::{Cause, EventFilter, EventType, KeyForm, Outcome, RetrySchedule};
 use crate::records::attempts::Finished;
-use crate::records::endpoints::Endpoint;
+use crate::records::endpoints::{Endpoint, Reach, Recipient};
 use crate::records::outbox::{Claimed, ClaimedEndpoint, Demand};
 use crate::store::{CommitError, StoreError};
-use crate::webhook::line::Exchange;
-use crate::webhook::request::Post;
 
 /// What the next transactions do instead of committing.
 pub(super) enum Trouble {
+    /// None, this once.
+    Fine,
     Away,
+    /// The same, and it takes this long to be known.
+    AwayFor(Duration),
+    /// A row in it cannot be claimed.
+    Unclaimable,
     LostAfterCommit,
     LostBeforeCommit,
     Panic,
 }
 
-/// How a receiver answers.
-#[derive(Clone, Copy)]
-pub(super) enum Manner {
-    Answers(u16, Duration),
-    AsksToWait(Duration),
-    /// Until the deadline.
-    Hangs,
-    Panics,
-}
-
-pub(super) const QUICK: Manner = Manner::Answers(204, Duration::from_millis(2));
-pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 pub(super) const START: Timestamp = Timestamp::from_micros(1_779_703_200_000_000);
 
 #[derive(Default)]
 pub(super) struct World {
     pub(super) schedules: HashMap<EndpointId, RetrySchedule>,
-    pub(super) failing_since: HashMap<EndpointId, Timestamp>,
     pub(super) queued: BTreeMap<EndpointId, u32>,
     pub(super) attempts: Vec<(AttemptId, EndpointId)>,
     pub(super) results: BTreeMap<AttemptId, Finished>,
@@ -57,6 +46,8 @@ pub(super) struct World {
     pub(super) claim_takes: Duration,
     /// Events of this endpoint cannot be claimed.
     pub(super) unclaimable: Option<EndpointId>,
+    /// This endpoint cannot be read.
+    pub(super) unreadable: Option<EndpointId>,
     /// Results of this endpoint cannot be written.
     pub(super) unwritable: Option<EndpointId>,
     pub(super) manners: HashMap<EndpointId, Manner>,
@@ -89,15 +80,6 @@ pub(super) fn keyring() -> Keyring {
     Keyring::new(1, vec![(1, SecretKey::new([7; 32]))], SecretKey::new([9; 32])).expect("names a key")
 }
 
-fn url(endpoint: EndpointId) -> EndpointUrl {
-    EndpointUrl::parse(&format!("https://{endpoint}.example/hook")).expect("valid")
-}
-
-fn of_url(url: &EndpointUrl) -> EndpointId {
-    let host = url.host_header();
-    host.trim_end_matches(".example").parse().expect("an id")
-}
-
 impl World {
     fn endpoint(&self, id: EndpointId) -> Endpoint {
         Endpoint {
@@ -107,18 +89,20 @@ impl World {
             events: EventFilter::ALL,
             key_form: KeyForm::Raw,
             schedule: self.schedules.get(&id).cloned().unwrap_or_default(),
-            key_sealed: keyring().seal_signing_key(id, [3; 16], &SigningKey::from_bytes([4; 32])),
+            key_sealed: Vec::new(),
             old_key: None,
             created_at: START,
             active_since: Some(START),
             disabled_why: None,
-            failing_since: self.failing_since.get(&id).copied(),
+            failing_since: None,
         }
     }
 
     fn take(&mut self, demand: &Demand, keep: bool) -> ClaimedEndpoint {
+        let unreadable = self.unreadable == Some(demand.endpoint);
         let queued = self.queued.entry(demand.endpoint).or_default();
         let count = (*queued).min(u32::try_from(demand.limit).expect("small"));
+        let count = if unreadable { 0 } else { count };
         if !keep {
             *queued -= count;
         }
@@ -127,7 +111,10 @@ impl World {
         if !keep {
             self.attempts.extend(attempts.iter().map(|claimed| (claimed.attempt, demand.endpoint)));
         }
-        ClaimedEndpoint { endpoint: self.endpoint(demand.endpoint), attempts, discarded: Vec::new(), more }
+        let key = SigningKey::from_bytes([4; 32]);
+        let to = Recipient { endpoint: self.endpoint(demand.endpoint), key, old_key: None };
+        let reach = if unreadable { Reach::Unreadable("scripted".to_owned()) } else { Reach::Active(Box::new(to)) };
+        ClaimedEndpoint { id: demand.endpoint, reach, attempts, discarded: Vec::new(), more }
     }
 
     fn claim(&mut self, demands: &[Demand]) -> Result<Vec<ClaimedEndpoint>, CommitError<Vec<ClaimedEndpoint>>> {
@@ -139,27 +126,33 @@ impl World {
         let mut take = |keep| demands.iter().map(|demand| self.take(demand, keep)).collect();
         match trouble {
             Some(Trouble::Away) => Err(StoreError::Unavailable("scripted".into()).into()),
+            Some(Trouble::AwayFor(takes)) => {
+                self.claim_takes = takes;
+                Err(StoreError::Unavailable("scripted".into()).into())
+            }
+            Some(Trouble::Unclaimable) => Err(StoreError::Internal("scripted".into()).into()),
             Some(Trouble::LostAfterCommit) => Err(CommitError::Unknown { outcome: take(false) }),
             Some(Trouble::LostBeforeCommit) => Err(CommitError::Unknown { outcome: take(true) }),
             Some(Trouble::Panic) => panic!("on purpose"),
-            None => Ok(take(false)),
+            Some(Trouble::Fine) | None => Ok(take(false)),
         }
     }
 
-    fn finish(&mut self, finished: &[Finished]) -> Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>> {
+    fn finish(&mut self, finished: &[Finished]) -> Written {
         let trouble = self.result_troubles.pop_front();
         if trouble.is_none() && finished.iter().any(|finished| Some(finished.endpoint) == self.unwritable) {
             return Err(StoreError::Internal("scripted".into()).into());
         }
         match trouble {
-            Some(Trouble::Away) => Err(StoreError::Unavailable("scripted".into()).into()),
+            Some(Trouble::Away | Trouble::AwayFor(_)) => Err(StoreError::Unavailable("scripted".into()).into()),
+            Some(Trouble::Unclaimable) => Err(StoreError::Internal("scripted".into()).into()),
             Some(Trouble::LostBeforeCommit) => Err(CommitError::Unknown { outcome: Vec::new() }),
             Some(Trouble::Panic) => panic!("on purpose"),
             Some(Trouble::LostAfterCommit) => {
                 self.write(finished);
                 Err(CommitError::Unknown { outcome: Vec::new() })
             }
-            None => {
+            Some(Trouble::Fine) | None => {
                 self.write(finished);
                 Ok(Vec::new())
             }
@@ -211,88 +204,8 @@ impl Outbox for Script {
 }
 
 impl Book for Script {
-    fn finish(
-        &mut self,
-        finished: Arc<Vec<Finished>>,
-    ) -> BoxFuture<'_, Result<Vec<EndpointId>, CommitError<Vec<EndpointId>>>> {
+    fn finish(&mut self, finished: Arc<Vec<Finished>>) -> BoxFuture<'_, Written> {
         let outcome = self.with(|world| world.finish(&finished));
         Box::pin(async move { outcome })
-    }
-}
-
-impl Ways for Script {
-    fn to(&self, url: &EndpointUrl) -> Box<dyn Way> {
-        self.with(|world| world.opened += 1);
-        Box::new(ScriptedWay { endpoint: of_url(url), script: self.clone(), used: Instant::now() })
-    }
-}
-
-struct ScriptedWay {
-    endpoint: EndpointId,
-    script: Script,
-    used: Instant,
-}
-
-/// Counts a POST while it is under way, however it ends.
-struct UnderWay<'s>(&'s Script, EndpointId);
-
-impl<'s> UnderWay<'s> {
-    fn new(script: &'s Script, endpoint: EndpointId) -> Self {
-        script.with(|world| {
-            world.posts.push(endpoint);
-            let in_flight = world.in_flight.entry(endpoint).or_default();
-            *in_flight += 1;
-            let most = world.most_in_flight.entry(endpoint).or_default();
-            *most = (*most).max(*in_flight);
-        });
-        Self(script, endpoint)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.with(|world| *world.in_flight.entry(self.1).or_default() -= 1);
-    }
-}
-
-impl Way for ScriptedWay {
-    fn post<'w>(&'w mut self, _: &'w Post) -> BoxFuture<'w, Exchange> {
-        Box::pin(async move {
-            let manner = self.script.with(|world| world.manners.get(&self.endpoint).copied().unwrap_or(QUICK));
-            let _under_way = UnderWay::new(&self.script, self.endpoint);
-            self.used = Instant::now();
-            match manner {
-                Manner::Answers(status, after) => {
-                    tokio::time::sleep(after).await;
-                    exchange(Some(status), None)
-                }
-                Manner::AsksToWait(wait) => exchange(Some(503), Some(wait)),
-                Manner::Hangs => {
-                    tokio::time::sleep(DEADLINE).await;
-                    exchange(None, None)
-                }
-                Manner::Panics => panic!("on purpose"),
-            }
-        })
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.used.elapsed() < Duration::from_secs(4)
-    }
-}
-
-fn exchange(status: Option<u16>, retry_after: Option<Duration>) -> Exchange {
-    let outcome = match status {
-        Some(status @ 200..=299) => Ok(status),
-        Some(_) => Err(Fault::Status),
-        None => Err(Fault::Timeout),
-    };
-    Exchange {
-        outcome,
-        status,
-        phases: Phases::default(),
-        response: Vec::new(),
-        retry_after,
-        detail: "scripted".to_owned(),
     }
 }

@@ -1,8 +1,7 @@
 //! What is sent, to whom, how much at once, and how it ends.
 
-use super::script::{DEADLINE, Manner, QUICK, START};
+use super::receivers::{DEADLINE, Manner, QUICK};
 use super::*;
-use crate::actors::notify::policy::GIVE_UP_AFTER;
 use crate::domain::webhook::RetrySchedule;
 use crate::records::attempts::EndpointChange;
 
@@ -129,22 +128,21 @@ async fn an_event_is_sent_again_only_by_a_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_gone_or_fails_for_five_days_is_given_up() {
+async fn what_is_written_says_how_the_endpoint_is() {
     let house = House::new(NO_POLL).await;
-    let (gone, failing) = (endpoint(1), endpoint(2));
     let schedule = RetrySchedule::parse("10s").expect("valid");
-    house.script.with(|world| {
-        world.schedules.extend([(gone, schedule.clone()), (failing, schedule.clone())]);
-        world.failing_since.insert(failing, START.minus(GIVE_UP_AFTER));
-    });
-    for (endpoint, status) in [(gone, 410), (failing, 500)] {
+    for (number, status, outcome, expected) in [
+        (1, 410, Outcome::Failed, EndpointChange::Gone),
+        (2, 500, Outcome::Failed, EndpointChange::Failing),
+        (3, 204, Outcome::Accepted, EndpointChange::Working),
+    ] {
+        let endpoint = endpoint(number);
+        house.script.with(|world| world.schedules.insert(endpoint, schedule.clone()));
         house.behave(endpoint, Manner::Answers(status, Duration::ZERO));
         house.tell(endpoint, 1);
-    }
-    pass(100).await;
-    for (endpoint, why) in [(gone, "gone"), (failing, "failing")] {
-        let result = house.script.results(endpoint, Outcome::Failed).remove(0);
-        assert_eq!((result.retry, result.endpoint_change), (None, EndpointChange::Disable(why)));
+        pass(100).await;
+        let result = house.script.results(endpoint, outcome).remove(0);
+        assert_eq!((result.endpoint_change, result.retry.is_some()), (expected, status == 500), "{status}");
     }
 }
 

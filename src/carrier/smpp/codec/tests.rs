@@ -40,13 +40,12 @@ fn delivered(body: &[u8]) -> Delivery {
 
 #[test]
 fn every_poison_is_read_as_far_as_it_can_be() {
-    let poison: [(&str, Vec<u8>); 8] = [
+    let poison: [(&str, Vec<u8>); 7] = [
         ("a byte after the message", deliver_body(4, b"84901", TEXT, &[0])),
         ("an id without its NUL", deliver_body(4, b"84901", TEXT, &tlv(0x1E, b"abc"))),
         ("an address that is not ASCII", deliver_body(4, b"84\xE9901", TEXT, &[])),
         ("an address of 30 characters", deliver_body(4, &[b'8'; 30], TEXT, &[])),
         ("an error code of 4 bytes", deliver_body(4, b"84901", TEXT, &tlv(0x423, &[3, 0, 0, 1]))),
-        ("a TLV that ends past the end", deliver_body(4, b"84901", TEXT, &[0x04, 0x27, 0, 5, 2])),
         ("half a TLV's head", deliver_body(4, b"84901", TEXT, &[0x04, 0x27, 0])),
         ("a message shorter than its length", {
             let mut body = deliver_body(4, b"84901", TEXT, &[]);
@@ -70,6 +69,7 @@ fn what_only_looks_strange_is_no_poison() {
         ("a vendor's TLV", tlv(0x1401, b"AB")),
         ("a state that nobody knows", tlv(0x427, &[99])),
         ("an empty TLV", tlv(0x427, &[])),
+        ("a TLV that ends past the end", vec![0x04, 0x27, 0, 5, 2]),
         ("5,000 bytes of payload", tlv(0x424, &[b'A'; 5_000])),
     ] {
         let delivery = delivered(&deliver_body(4, b"84901", TEXT, &tail));

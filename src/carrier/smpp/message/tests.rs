@@ -11,7 +11,7 @@ fn a_message_is_what_the_specification_says() {
     let expected = [
         &[0, 0, 0, 83, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 5][..],
         b"\0\x05\0NEXO\0\x01\x0184981234567\0",
-        b"\0\0\0\0000000000500000R\0\x01\0\0\0",
+        b"\0\0\0\x00000000000500000R\0\x01\0\0\0",
         b"\x0c482917 la ma",
     ]
     .concat();
@@ -35,7 +35,7 @@ fn until_when_in_both_ways() {
     assert_eq!(of(Validity::Relative, 300), "000000000500000R");
     assert_eq!(of(Validity::Relative, 90_061), "000001010101000R");
     assert_eq!(of(Validity::Relative, 0), "000000000001000R", "never forever");
-    assert_eq!(of(Validity::Absolute, 1), "261118120640000+");
+    assert_eq!(of(Validity::Absolute, 1), "261118110640000+");
     assert_eq!(of(Validity::None, 300), "");
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::Error;
 
@@ -11,6 +10,7 @@ use super::Hmac;
 use super::answers::{Class, Pointer};
 use super::template::{Placeholder, Template};
 use crate::config::SecretText;
+use crate::domain::allowlist::Allowlist;
 use crate::domain::endpoint_url::EndpointUrl;
 
 /// Receipts that the provider POSTs to `/callbacks/NAME`.
@@ -18,7 +18,7 @@ use crate::domain::endpoint_url::EndpointUrl;
 pub struct CallbackConfig {
     pub proof: Proof,
     /// Who may call; empty: anybody who has the proof.
-    pub allow: Vec<IpNet>,
+    pub allow: Allowlist,
     pub form: Form,
     /// Where our own name for the attempt is, if the provider echoes it.
     pub attempt: Option<Source>,
@@ -102,7 +102,7 @@ pub(super) struct WrittenCallback {
     header: Option<Named>,
     query: Option<Named>,
     #[serde(default)]
-    allow: Vec<IpNet>,
+    allow: Vec<String>,
     #[serde(default)]
     form: Form,
     attempt: Option<Source>,
@@ -142,6 +142,8 @@ impl TryFrom<WrittenCallback> for CallbackConfig {
         if phone.is_some() && reference.is_none() {
             return Err("callback.phone narrows a reference down, and there is none".to_owned());
         }
+        let allow =
+            Allowlist::parse(allow.iter().map(String::as_str)).map_err(|why| format!("callback.allow: {why}"))?;
         let mapping = ReceiptMapping {
             status: written.status,
             delivered: written.delivered,

@@ -1,1 +1,116 @@
-//! What is read and what is refused.
+//! What an operator may write of a provider, and what is refused before anything is sent.
+
+use super::*;
+
+const URL: &str = "url = \"https://api.example/v1\"\n";
+const CODE: &str = "json = { code = \"{code}\" }\n";
+const NONE: &str = "receipts = \"refunded\"\n";
+
+fn read(text: &str) -> Result<HttpConfig, String> {
+    toml::from_str(text).map_err(|error| error.message().to_owned())
+}
+
+fn refused(text: &str) -> String {
+    read(text).expect_err(text)
+}
+
+#[test]
+fn little_is_enough_and_has_sane_limits() {
+    let config = read(&format!("{URL}{CODE}{NONE}")).expect("holds");
+    assert_eq!((config.method, config.in_flight_max, config.rate_per_second), (Method::Post, 32, None));
+    assert_eq!((config.connect_timeout.as_millis(), config.answer_timeout.as_millis()), (2_000, 6_000));
+    assert_eq!(config, read(&format!("{NONE}{CODE}{URL}")).expect("holds"), "the same settings are the same link");
+}
+
+#[test]
+fn what_does_not_hold_together_is_refused_and_named() {
+    for (text, part) in [
+        (format!("{CODE}{NONE}"), "url"),
+        (format!("url = \"ftp://x\"\n{CODE}{NONE}"), "url: the URL must start with https://"),
+        (format!("url = \"https://u:p@x\"\n{CODE}{NONE}"), "user name"),
+        (format!("{URL}{NONE}"), "neither {code} nor {text}"),
+        (format!("{URL}{NONE}json = {{ a = \"{{text}}\", b = \"{{pin}}\" }}"), "{pin} is no placeholder"),
+        (format!("{URL}{NONE}json = {{ a = \"{{text}}\", b = \"{{reference}}\" }}"), "{reference} cannot stand here"),
+        (format!("{URL}{NONE}json = {{ a = \"{{text\" }}"), "a brace that is no placeholder is doubled"),
+        (format!("{URL}{NONE}json = {{ a = \"{{code}} }}\" }}"), "a brace"),
+        (format!("{URL}{NONE}{CODE}form = {{ a = \"{{code}}\" }}"), "one of json, form and query"),
+        (format!("{URL}{NONE}{CODE}method = \"GET\""), "has no body"),
+        (format!("{URL}{NONE}{CODE}text = \"hello\""), "text has no {code}"),
+        (format!("{URL}{NONE}{CODE}text = \"{{phone}} {{code}}\""), "text: {phone} cannot stand here"),
+        (format!("{URL}{NONE}json = {{ a = \"{{code}} {{callback_url}}\" }}"), "callback_url is not set"),
+        (format!("{URL}{NONE}{CODE}in_flight_max = 0"), "in_flight_max must be from 1"),
+        (format!("{URL}{NONE}{CODE}rate_per_second = 0"), "rate_per_second must be from 1"),
+        (format!("{URL}{NONE}{CODE}answer_timeout_ms = 60000"), "answer_timeout_ms"),
+        (format!("{URL}{NONE}{CODE}in_flite = 1"), "in_flite"),
+        (format!("{URL}{NONE}{CODE}headers = {{ Host = \"x\" }}"), "cannot be a header"),
+        (format!("{URL}{NONE}{CODE}headers = {{ \"a b\" = \"x\" }}"), "cannot be a header"),
+        (format!("{URL}{NONE}{CODE}headers = {{ a = \"x\\ny\" }}"), "headers.a is not visible"),
+        (format!("{URL}{NONE}{CODE}headers = {{ A-B = \"x\" }}\nidempotency_header = \"a-b\""), "written twice"),
+        (format!("{URL}{NONE}{CODE}auth = {{ bearer = \"in the open\" }}"), "{ env = \"NAME\" }"),
+        (format!("{URL}{NONE}{CODE}answers = [{{ is = 1, means = \"accepted\" }}]"), "rule 1: `is` needs `at`"),
+        (format!("{URL}{NONE}{CODE}answers = [{{ status = 99, means = \"accepted\" }}]"), "a status is"),
+        (format!("{URL}{NONE}{CODE}answers = [{{ status = \"6xx\", means = \"accepted\" }}]"), "a status is"),
+        (format!("{URL}{NONE}{CODE}answers = [{{ at = \"id\", means = \"accepted\" }}]"), "no JSON pointer"),
+        (format!("{URL}{NONE}{CODE}answers = [{{ means = \"refused\", reference = \"/id\" }}]"), "`reference` is for"),
+        (format!("{URL}{NONE}{CODE}answers = [{{ means = \"fine\" }}]"), "fine"),
+        (format!("{URL}{CODE}"), "no receipt can come"),
+    ] {
+        let why = refused(&text);
+        assert!(why.contains(part), "{text}\n{why}");
+        assert!(!why.contains("in the open"), "{why}");
+    }
+}
+
+#[test]
+fn a_callback_has_one_proof_a_subject_and_words_that_differ() {
+    let proof = "header = { name = \"X-Key\", value = { file = \".rustfmt.toml\" } }";
+    let callback = |inner: &str| format!("{URL}{CODE}callback = {{ {inner}, status = \"/s\", delivered = [\"ok\"] }}");
+    let config = read(&callback(&format!("{proof}, reference = \"/id\""))).expect("holds");
+    let callback_config = config.callback.expect("there is one");
+    assert!(matches!(callback_config.proof, Proof::Header { name, .. } if name == "x-key"));
+    for (inner, part) in [
+        ("reference = \"/id\"".to_owned(), "one of hmac_sha256, header and query"),
+        (proof.to_owned(), "attempt or reference"),
+        (format!("{proof}, attempt = \"?\""), "neither a JSON pointer"),
+        (format!("{proof}, attempt = \"?a\", phone = \"/to\""), "narrows a reference down"),
+        (format!("{proof}, attempt = \"?a\", allow = [\"here\"]"), "callback.allow: \"here\" is neither"),
+        (format!("{proof}, attempt = \"?a\", failed = {{ OK = \"rejected\" }}"), "stands twice"),
+        (format!("{proof}, attempt = \"?a\", failed = {{ no = \"bad\" }}"), "bad"),
+    ] {
+        let why = refused(&callback(&inner));
+        assert!(why.contains(part), "{inner}\n{why}");
+    }
+    assert!(
+        refused(&format!("{}\n{NONE}", callback(&format!("{proof}, attempt = \"?a\"")))).contains("that send none")
+    );
+}
+
+#[test]
+fn polling_needs_a_reference_to_ask_for() {
+    let answers = "answers = [{ means = \"accepted\", reference = \"/id\" }]\n";
+    let poll = |path: &str, every: u32| {
+        format!(
+            "{URL}{CODE}{answers}poll = {{ path = \"{path}\", every_ms = {every}, status = \"/s\", delivered = [\"ok\"] }}"
+        )
+    };
+    read(&poll("/calls/{reference}?full=1", 100)).expect("holds");
+    for (text, part) in [
+        (poll("/calls", 100), "has no {reference}"),
+        (poll("calls/{reference}", 100), "starts with /"),
+        (poll("/calls/{reference} x", 100), "poll.path"),
+        (poll("/calls/{phone}{reference}", 100), "cannot stand here"),
+        (poll("/calls/{reference}", 10), "every_ms"),
+        (poll("/calls/{reference}", 100).replace(answers, ""), "no rule of answers has one"),
+    ] {
+        let why = refused(&text);
+        assert!(why.contains(part), "{text}\n{why}");
+    }
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let text =
+        format!("{URL}{CODE}{NONE}auth = {{ basic = {{ user = \"u\", password = {{ file = \".rustfmt.toml\" }} }} }}");
+    let printed = format!("{:?}", read(&text).expect("holds"));
+    assert!(!printed.contains("max_width"), "{printed}");
+}

@@ -1,0 +1,143 @@
+//! A link that, taken out of use by a reload, stays connected while receipts of what it sent may come.
+//!
+//! An SMSC tells receipts only to whoever is bound: a link that were closed with its last attempt would have the house refund
+//! codes that arrived.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{self, BoxFuture};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::supervise::Tasks;
+use crate::carrier::upstream::{Attempt, Capabilities, Health, Outcome, Upstream};
+use crate::domain::reference::UpstreamId;
+
+/// An upstream that ends late, if it was told so. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct Lingering {
+    upstream: Arc<dyn Upstream>,
+    within: Duration,
+    lingers: Arc<AtomicBool>,
+    tasks: Tasks,
+    stop: CancellationToken,
+}
+
+impl Lingering {
+    pub(super) fn new(upstream: Arc<dyn Upstream>, within: Duration, tasks: Tasks, stop: CancellationToken) -> Self {
+        Self { upstream, within, lingers: Arc::default(), tasks, stop }
+    }
+
+    /// The next shutdown closes it `within` later, or when the house ends.
+    pub(super) fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// It is in use after all.
+    pub(super) fn stay(&self) {
+        self.lingers.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Upstream for Lingering {
+    fn id(&self) -> &UpstreamId {
+        self.upstream.id()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.upstream.capabilities()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.upstream.health()
+    }
+
+    fn dispatch(&self, attempt: Attempt) -> BoxFuture<'static, Outcome> {
+        self.upstream.dispatch(attempt)
+    }
+
+    fn shutdown(&self, grace: Duration) -> BoxFuture<'static, ()> {
+        if !self.lingers.load(Ordering::Relaxed) {
+            return self.upstream.shutdown(grace);
+        }
+        let (within, stop, upstream) = (self.within, self.stop.clone(), Arc::clone(&self.upstream));
+        self.tasks.spawn(async move {
+            let _over_or_stopping = tokio::time::timeout(within, stop.cancelled()).await;
+            upstream.shutdown(grace).await;
+        });
+        Box::pin(future::ready(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carrier::upstream::ReceiptTrust;
+
+    #[derive(Debug)]
+    struct Probe {
+        id: UpstreamId,
+        capabilities: Capabilities,
+        health: watch::Sender<Health>,
+    }
+
+    impl Upstream for Probe {
+        fn id(&self) -> &UpstreamId {
+            &self.id
+        }
+
+        fn capabilities(&self) -> &Capabilities {
+            &self.capabilities
+        }
+
+        fn health(&self) -> watch::Receiver<Health> {
+            self.health.subscribe()
+        }
+
+        fn dispatch(&self, _: Attempt) -> BoxFuture<'static, Outcome> {
+            Box::pin(future::ready(Outcome::Accepted))
+        }
+
+        fn shutdown(&self, _: Duration) -> BoxFuture<'static, ()> {
+            self.health.send_replace(Health::Down);
+            Box::pin(future::ready(()))
+        }
+    }
+
+    fn lingering(stop: &CancellationToken) -> Lingering {
+        let (receipts, per_phone_gap) = (ReceiptTrust::Handset, None);
+        let capabilities = Capabilities { in_flight_max: 1, rate_per_second: None, per_phone_gap, receipts };
+        let id = UpstreamId::new("probe").expect("sane");
+        let probe = Probe { id, capabilities, health: watch::Sender::new(Health::Up) };
+        Lingering::new(Arc::new(probe), Duration::from_secs(65), Tasks::new(), stop.clone())
+    }
+
+    fn is_open(link: &Lingering) -> bool {
+        *link.health().borrow() == Health::Up
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_reload_takes_away_is_closed_when_receipts_no_longer_matter() {
+        let link = lingering(&CancellationToken::new());
+        link.linger();
+        link.shutdown(Duration::ZERO).await;
+        tokio::time::sleep(Duration::from_secs(64)).await;
+        assert!(is_open(&link));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!is_open(&link));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_house_closes_it_at_once() {
+        let stop = CancellationToken::new();
+        let (used, left) = (lingering(&stop), lingering(&stop));
+        used.shutdown(Duration::ZERO).await;
+        assert!(!is_open(&used), "nobody told it to linger");
+        left.linger();
+        left.shutdown(Duration::ZERO).await;
+        stop.cancel();
+        assert!(left.tasks.idle(Duration::from_millis(1)).await && !is_open(&left));
+    }
+}

@@ -1,0 +1,164 @@
+//! Providers that hang, flap, answer something else, answer late, or cannot be reached.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+
+use super::provider::{Does, Provider};
+use super::{PATIENCE, ambiguous, attempt, before, leaving_within, link, settings, status_of};
+use crate::carrier::upstream::{FailureClass, Health, Outcome, Upstream};
+use crate::domain::delivery::CarrierStatus;
+use crate::domain::endpoint_url::EndpointUrl;
+
+#[tokio::test]
+async fn a_provider_that_hangs_leaves_the_attempt_ambiguous_and_is_asked_once() {
+    let provider = Provider::start([Does::Hangs]).await;
+    let (link, _) = before(&provider, "");
+    assert_eq!(link.dispatch(attempt()).await, ambiguous("no answer in time"));
+    assert_eq!(provider.got().len(), 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_flaps_is_down_after_three_refusals_and_up_when_it_is_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let (link, _) = link(&settings(&address.to_string(), super::USUAL));
+    let mut health = link.health();
+    for _ in 0..3 {
+        assert_eq!(*health.borrow(), Health::Up);
+        let outcome = link.dispatch(attempt()).await;
+        assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+    }
+    assert_eq!(*health.borrow(), Health::Down);
+    let provider =
+        Provider::start_at(TcpListener::bind(address).await.expect("binds"), [Does::json("200 OK", r#"{"id":"a"}"#)]);
+    let up = timeout(PATIENCE, health.wait_for(|health| *health == Health::Up)).await;
+    up.expect("it comes back").expect("the link lives");
+    assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+    assert_eq!(provider.got().len(), 1, "nothing that was not sent is sent later");
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_html_has_not_said_yes() {
+    let html =
+        |status| Does::Answers(status, "Content-Type: text/html\r\n", "<html>Welcome to our hotel</html>".to_owned());
+    let provider = Provider::start([html("200 OK"), html("502 Bad Gateway"), html("403 Forbidden")]).await;
+    let (link, _) = before(&provider, "");
+    assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 200"));
+    assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 502"));
+    let status = CarrierStatus::clean("HTTP 403");
+    let refused = Outcome::Refused { class: FailureClass::Misconfigured, status };
+    assert_eq!(link.dispatch(attempt()).await, refused);
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_html_without_rules_has_not_said_yes_either() {
+    let provider =
+        Provider::start([Does::Answers("200 OK", "Content-Type: TEXT/HTML; charset=utf-8\r\n", String::new())]).await;
+    let (link, _) = link(&settings(&provider.address.to_string(), "receipts = \"refunded\""));
+    assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 200"));
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_after_its_caller_has_gone_is_heard_all_the_same() {
+    let late = Does::AnswersAfter(Duration::from_millis(200), r#"{"id":"late-1"}"#.to_owned());
+    let provider = Provider::start([late]).await;
+    let (link, sink) = before(&provider, "");
+    let abandoned = timeout(Duration::from_millis(50), link.dispatch(attempt())).await;
+    assert!(abandoned.is_err(), "the caller stops waiting first");
+    assert_eq!(sink.named().await, ["late-1"]);
+}
+
+#[tokio::test]
+async fn broken_json_too_much_of_it_and_what_is_no_http_are_ambiguous() {
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(70_000));
+    let provider = Provider::start([
+        Does::json("200 OK", r#"{"id":"#),
+        Does::json("200 OK", &long),
+        Does::Writes("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()),
+        Does::Writes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}".to_owned()),
+    ])
+    .await;
+    let (link, _) = before(&provider, "");
+    for expected in ["HTTP 200", "HTTP 200", "the answer is no HTTP", "no answer in time"] {
+        assert_eq!(link.dispatch(attempt()).await, ambiguous(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Provider::start([Does::json("200 OK", r#"{"id":"a"}"#)]).await;
+    let location = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
+        elsewhere.address
+    );
+    let provider = Provider::start([Does::Writes(location)]).await;
+    let (link, _) = before(&provider, "");
+    let outcome = link.dispatch(attempt()).await;
+    assert!(matches!(outcome, Outcome::Refused { class: FailureClass::Misconfigured, .. }), "{outcome:?}");
+    assert!(elsewhere.got().is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_that_speaks_no_tls_was_sent_nothing() {
+    let provider = Provider::start([Does::Closes]).await;
+    let mut config = settings(&provider.address.to_string(), super::USUAL);
+    config.url = EndpointUrl::parse(&format!("https://{}/send", provider.address)).expect("a URL");
+    let (link, _) = link(&config);
+    let outcome = link.dispatch(attempt()).await;
+    assert!(matches!(&outcome, Outcome::NotSent { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_before_the_answer_is_ambiguous_and_a_kept_one_that_was_closed_is_replaced() {
+    let provider = Provider::start([
+        Does::Closes,
+        Does::Writes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n{\"id\":\"a\"}".to_owned()),
+        Does::json("200 OK", r#"{"id":"b"}"#),
+    ])
+    .await;
+    let (link, _) = before(&provider, "");
+    assert_eq!(link.dispatch(attempt()).await, ambiguous("the connection ended before the answer"));
+    assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+    assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+    assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+    let connections: Vec<usize> = provider.got().iter().map(|got| got.connection).collect();
+    assert_eq!(connections, [0, 1, 2, 2], "one that is kept is used again");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_not_hammered() {
+    let provider = Provider::start([Does::json("401 Unauthorized", "{}")]).await;
+    let (link, _) = before(&provider, "");
+    for _ in 0..3 {
+        let outcome = link.dispatch(attempt()).await;
+        assert!(matches!(outcome, Outcome::Refused { class: FailureClass::Misconfigured, .. }), "{outcome:?}");
+    }
+    assert_eq!(*link.health().borrow(), Health::Misconfigured);
+}
+
+#[tokio::test]
+async fn what_cannot_leave_in_time_is_not_sent_and_never_later() {
+    let provider = Provider::start([Does::json("429 Too Many Requests", "{}")]).await;
+    let (link, _) = before(&provider, "");
+    let started = Instant::now();
+    let outcome = link.dispatch(leaving_within(Duration::from_millis(300))).await;
+    assert_eq!(status_of(&outcome), "throttled");
+    assert!(matches!(outcome, Outcome::NotSent { .. }));
+    assert!(started.elapsed() < Duration::from_secs(1), "it does not wait for what comes too late");
+    assert_eq!(provider.got().len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_that_is_shut_down_takes_nothing_and_cuts_what_outlasts_its_grace() {
+    let provider = Provider::start([Does::Hangs]).await;
+    let (link, _) = link(&settings(&provider.address.to_string(), "receipts = \"refunded\""));
+    let under_way = link.dispatch(attempt());
+    provider.received(1).await;
+    link.shutdown(Duration::from_millis(50)).await;
+    assert_eq!(status_of(&under_way.await), "the link was closed");
+    assert_eq!(status_of(&link.dispatch(attempt()).await), "link closed");
+    assert_eq!(*link.health().borrow(), Health::Down);
+}
