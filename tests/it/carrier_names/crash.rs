@@ -6,7 +6,7 @@ use nexo_route::actors::supervise::{Budget, Tree};
 use nexo_route::actors::sweeper::sweeper;
 use nexo_route::carrier::upstream::ReceiptState;
 use nexo_route::clock::DatabaseClock;
-use nexo_route::domain::ids::DeliveryId;
+use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::MicroUsd;
 
 use super::nodes::{Node, charged, keyring, phone, status};
@@ -28,18 +28,14 @@ struct Acked {
     told: bool,
 }
 
-/// Twenty nodes die with attempts in every state; the receipts of all come later, to a node that knows nothing of them.
-pub(super) async fn killed(engine: Engine) {
-    let database = Database::fresh(engine).await.expect("a database");
-    let store = Store::open(&database.url, 2).await.expect("opens");
-    store.migrate().await.expect("migrates");
-    let ours = account(&store, "killed", MicroUsd::from_micros(5_000_000)).await;
+/// Twenty nodes die, and the carrier has acked five attempts of each.
+async fn kill_nodes(url: &str, store: &Store, ours: AccountId) -> Vec<Acked> {
     let mut acked = Vec::new();
     for kill in 0..KILLS {
-        let node = Node::start(&database.url).await;
+        let node = Node::start(url).await;
         let mut attempts = Vec::new();
         for number in kill * 5..kill * 5 + 5 {
-            attempts.push((number, charged(&store, ours, phone(number), SETTLE_AFTER).await));
+            attempts.push((number, charged(store, ours, phone(number), SETTLE_AFTER).await));
         }
         // The first is never named; the second is named before the kill; the others as the kill lets them.
         acked.push(Acked { number: attempts[0].0, delivery: attempts[0].1, told: false });
@@ -67,6 +63,16 @@ pub(super) async fn killed(engine: Engine) {
             told,
         }));
     }
+    acked
+}
+
+/// Twenty nodes die with attempts in every state; the receipts of all come later, to a node that knows nothing of them.
+pub(super) async fn killed(engine: Engine) {
+    let database = Database::fresh(engine).await.expect("a database");
+    let store = Store::open(&database.url, 2).await.expect("opens");
+    store.migrate().await.expect("migrates");
+    let ours = account(&store, "killed", MicroUsd::from_micros(5_000_000)).await;
+    let acked = kill_nodes(&database.url, &store, ours).await;
 
     // What died may still have had a commit under way; then the rows say which attempts are named.
     tokio::time::sleep(Duration::from_secs(3)).await;
