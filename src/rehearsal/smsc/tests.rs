@@ -126,9 +126,9 @@ fn submit(number: u32) -> Pdu {
     Pdu::from(submit.build())
 }
 
-fn message_id(frame: Frame) -> String {
+fn message_id(frame: &Frame) -> String {
     assert_eq!((frame.header.command, frame.header.status), (u32::from(CommandId::SubmitSmResp), 0));
-    let Some(Pdu::SubmitSmResp(answer)) = wire::read(&frame) else { panic!("no answer") };
+    let Some(Pdu::SubmitSmResp(answer)) = wire::read(frame) else { panic!("no answer") };
     answer.message_id().as_str().to_owned()
 }
 
@@ -179,7 +179,7 @@ async fn what_cannot_be_read_is_answered_and_a_bad_length_ends_it() {
 async fn a_receipt_bears_the_id_in_its_own_base() {
     let smsc = Running::start(settings(Script::default())).await;
     let mut client = smsc.client(transceiver("secret")).await;
-    let id = message_id(client.ask(&submit(0)).await);
+    let id = message_id(&client.ask(&submit(0)).await);
     let (sequence, receipt) = client.receipt().await;
     let decimal = u64::from_str_radix(&id, 16).expect("hex").to_string();
     let said = receipt.short_message().to_str().expect("text").to_owned();
@@ -198,7 +198,7 @@ async fn a_receipt_can_come_before_its_answer() {
     let mut client = smsc.client(transceiver("secret")).await;
     client.send(&submit(12)).await;
     client.receipt().await;
-    message_id(client.hear().await.expect("the answer"));
+    message_id(&client.hear().await.expect("the answer"));
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn receipts_of_a_transmitter_come_over_a_receiver_and_wait_for_one() {
     let transmitter = BindTransmitter::builder().system_id(text("nexo")).password(text("secret")).build();
     let receiver = || BindReceiver::builder().system_id(text("nexo")).password(text("secret")).build();
     let mut sender = smsc.client(transmitter).await;
-    message_id(sender.ask(&submit(0)).await);
+    message_id(&sender.ask(&submit(0)).await);
     assert_eq!(
         sender.ask(&Pdu::EnquireLink).await.header.command,
         u32::from(CommandId::EnquireLinkResp),
@@ -253,7 +253,7 @@ async fn limits_are_told_and_a_hanging_centre_says_nothing() {
 async fn the_line_is_cut_and_mended_and_what_is_owed_is_kept() {
     let smsc = Running::start(settings(Script::default())).await;
     let mut client = smsc.client(transceiver("secret")).await;
-    message_id(client.ask(&submit(0)).await);
+    message_id(&client.ask(&submit(0)).await);
     client.receipt().await;
     smsc.controls.cut();
     assert!(client.hear().await.is_none());
