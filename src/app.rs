@@ -112,7 +112,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
     let metrics = Metrics::install().map_err(|error| StartError::Internal(error.to_string()))?;
     let routing = Routing::new(carriers.plan.clone(), Arc::clone(&keyring), clock.clone());
     let look_up = LookUp::default();
-    let asked = start::look_up(&carriers).map_err(|why| StartError::Config(format!("carriers: {why}")))?;
+    let asked = start::look_up(&carriers).map_err(|why| StartError::Config(format!("carriers.file: {why}")))?;
     look_up.swap(carriers.look_up.as_ref().zip(asked));
     start::warn_of_unused(&carriers);
     Ok(App {

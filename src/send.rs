@@ -7,18 +7,18 @@ mod answer;
 mod looking_up;
 mod meter;
 mod replay;
+mod request;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use answer::Refusal;
 pub use answer::{Answer, SendError, Sent};
 use meter::Meter;
+pub use request::{Caller, Idempotency, SendRequest};
 
 use crate::actors::admission::Admission;
 use crate::actors::cooldown::{Cooldown, EnterError, Entry};
@@ -28,10 +28,8 @@ use crate::actors::tracking::Tracking;
 use crate::actors::wallet::{Charge, Wallet};
 use crate::carrier::look_up::LookUp;
 use crate::clock::DatabaseClock;
-use crate::domain::carrier::{CarrierSource, ChannelChoice, Channels, Route, Unroutable};
-use crate::domain::code::OtpCode;
+use crate::domain::carrier::Unroutable;
 use crate::domain::ids::{AccountId, DeliveryId};
-use crate::domain::metadata::Metadata;
 use crate::domain::money::MicroUsd;
 use crate::domain::numbering::Routed;
 use crate::domain::phone::Phone;
@@ -40,39 +38,6 @@ use crate::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use crate::records::idempotency::{AnswerRecord, FirstAnswer};
 use crate::routing::Routing;
 use crate::store::Store;
-
-/// Who calls, as the key list knew it when the request came.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    pub account: AccountId,
-    pub auth_epoch: i64,
-    /// The client's address after trusted proxies: the allowlist meets it again when the key list has changed.
-    pub ip: IpAddr,
-}
-
-/// One validated request to send a code.
-#[derive(Debug)]
-pub struct SendRequest {
-    pub phone: Phone,
-    pub code: OtpCode,
-    pub route: Arc<Route>,
-    /// How the carrier was found.
-    pub source: CarrierSource,
-    /// What the caller asked for, where a look-up finds another carrier.
-    pub choice: ChannelChoice,
-    /// What this leaves of the carrier's channels.
-    pub channels: Channels,
-    pub metadata: Option<Metadata>,
-    pub idempotency: Option<Idempotency>,
-}
-
-/// An idempotency key and the raw body that it covers.
-#[derive(Debug)]
-pub struct Idempotency {
-    /// 1–255 visible ASCII characters.
-    pub key: String,
-    pub body: Bytes,
-}
 
 /// The times of the use case.
 #[derive(Clone, Copy, Debug)]

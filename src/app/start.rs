@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::engine::EngineRoom;
 use crate::carrier::look_up::{Directory, Provider};
 use crate::clock::{DatabaseClock, wall_now};
-use crate::config::carriers::CarrierTable;
+use crate::config::carriers::{CarrierTable, CarrierTableError};
 use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::keyring;
@@ -46,7 +46,10 @@ pub(super) async fn carriers(config: &CarriersConfig) -> Result<CarrierTable, St
     let config = config.clone();
     let read = tokio::task::spawn_blocking(move || CarrierTable::load_whole(&config)).await;
     let read = read.map_err(|error| StartError::Internal(error.to_string()))?;
-    read.map_err(|error| StartError::Config(format!("carriers: {error}")))
+    read.map_err(|error| match error {
+        CarrierTableError::Ported(_) => StartError::Config(error.to_string()),
+        error => StartError::Config(format!("carriers.file: {error}")),
+    })
 }
 
 /// Whom the table has asked for the network of numbers, if anybody.

@@ -15,7 +15,7 @@ use crate::house::database::{Database, Engine, cluster};
 
 /// A folder with a configuration file over a fresh database, and the commands that work on it.
 pub struct Desk {
-    folder: PathBuf,
+    pub folder: PathBuf,
     config: PathBuf,
 }
 
@@ -70,7 +70,7 @@ impl Desk {
 }
 
 /// The binary in `folder`, without what the environment of this test run might tell it.
-fn nexo_route(folder: &Path) -> Command {
+pub fn nexo_route(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nexo-route"));
     command.env_clear().current_dir(folder).stdin(Stdio::null());
     command
@@ -182,7 +182,7 @@ fn refusals(desk: &Desk) {
 }
 
 /// A daemon that a test started; it does not outlive it.
-struct Daemon(Child);
+pub struct Daemon(pub Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -192,7 +192,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    fn start(command: &mut Command) -> (Self, Value) {
+    pub fn start(command: &mut Command) -> (Self, Value) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("speaks");
@@ -200,12 +200,16 @@ impl Daemon {
     }
 
     fn terminate(&self) {
-        let sent = Command::new("kill").arg(self.0.id().to_string()).status().expect("kill is there");
+        self.signal("-TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().expect("kill is there");
         assert!(sent.success());
     }
 
     /// Reads the log up to a line with `part`.
-    fn read_log_to(log: &mut impl std::io::BufRead, part: &str) {
+    pub fn read_log_to(log: &mut impl std::io::BufRead, part: &str) {
         let mut line = String::new();
         while !line.contains(part) {
             line.clear();
@@ -214,7 +218,7 @@ impl Daemon {
     }
 }
 
-fn address(introduction: &Value, field: &str) -> SocketAddr {
+pub fn address(introduction: &Value, field: &str) -> SocketAddr {
     text(introduction, field).trim_start_matches("http://").parse().expect("an address")
 }
 

@@ -7,6 +7,7 @@
 
 mod accounts_are_apart;
 mod carrier_names;
+mod carriers;
 mod commands;
 mod cooldown;
 mod crash_recovery;
@@ -20,7 +21,10 @@ mod ip_allowlist;
 mod kannel;
 mod key_revoked;
 mod last_cent;
+mod learning;
 mod ledger;
+mod link_commands;
+mod look_up;
 mod lost_database;
 mod malformed_input;
 mod no_code_on_disk;

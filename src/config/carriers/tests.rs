@@ -142,3 +142,45 @@ fn a_look_up_says_whom_it_asks_and_what_the_answer_means() {
     let open = refused("url = \"https://h/{phone}\"\npointer = \"/x\"\nbearer = \"hunter2\"");
     assert!(open.contains("{ env = \"NAME\" }"), "{open}");
 }
+
+/// The example for operators, with files in the place of the environment.
+#[test]
+fn the_example_for_operators_holds() {
+    let secret = std::env::temp_dir().join(format!("nexo-example-{:016x}", rand::random::<u64>()));
+    std::fs::write(&secret, "hunter2").expect("written");
+    let text: String = include_str!("../../../config/carriers.example.toml")
+        .lines()
+        .map(|line| match (line.find("{ env = "), line.find("{ file = ")) {
+            (Some(at), _) | (None, Some(at)) if !line.trim_start().starts_with('#') => {
+                let end = at + line[at..].find('}').expect("closed") + 1;
+                format!("{}{{ file = {secret:?} }}{}\n", &line[..at], &line[end..])
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let table = CarrierTable::parse(&text);
+    std::fs::remove_file(&secret).expect("removed");
+    let table = table.unwrap_or_else(|error| panic!("{error}"));
+    let kinds: Vec<_> = table.upstreams.iter().map(|(id, upstream)| (id.as_str(), upstream.kind())).collect();
+    assert_eq!(kinds, [("aggregator", "smpp"), ("tkc", "http"), ("vt_smsc", "smpp")]);
+    assert_eq!(table.unused().count(), 0);
+    let viettel = Carrier::new("viettel").expect("sane");
+    assert_eq!(table.links(&viettel, Channel::Sms)[0].weight, 3);
+    assert_eq!(table.look_up.map(|look_up| look_up.timeout_ms), Some(800));
+    assert!(!format!("{:?}", table.upstreams).contains("hunter2"), "a secret is printed");
+}
+
+#[test]
+fn an_smsc_carries_no_voice() {
+    let secret = std::env::temp_dir().join(format!("nexo-smsc-{:016x}", rand::random::<u64>()));
+    std::fs::write(&secret, "hunter2").expect("written");
+    let smsc = format!(
+        "[upstream.one]\nkind = \"smpp\"\naddress = \"127.0.0.1:2775\"\nsystem_id = \"n\"\nsender = \"N\"\npassword = {{ file = {secret:?} }}"
+    );
+    let both = linked("voice = [{ upstream = \"one\" }]\nsms = [{ upstream = \"one\" }]", &smsc);
+    std::fs::remove_file(&secret).expect("removed");
+    assert_eq!(both.expect_err("refused"), "carrier.a: voice: upstream one is smpp and carries no voice");
+    // The secret is gone: the upstream is named, and where the secret should have been.
+    let why = linked("", &smsc).expect_err("refused");
+    assert!(why.starts_with("upstream.one: cannot read"), "{why}");
+}
