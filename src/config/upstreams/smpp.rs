@@ -1,7 +1,7 @@
 //! An account at an SMSC: `kind = "smpp"`.
 //!
-//! What is here has been checked: a text that does not fit, an address without a port or a sender that no SMSC takes is refused
-//! when the settings are read, with the name of the field.
+//! `config/upstreams/smpp.toml` is the manual. What is here has been checked: a text that does not fit, an address without a
+//! port or a sender that no SMSC takes is refused when the settings are read, with the name of the field.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -57,3 +57,28 @@ fn every_mistake_is_named_by_its_field() {
         toml::from_str::<SmppConfig>("address = \"nowhere\"\nsystem_id = \"\"\nsender = \"NEXO\"").expect_err("wrong");
     assert!(both.message().contains("address: must be HOST:PORT; system_id: "), "{both}");
 }
+
+#[test]
+fn the_manual_shows_what_holds_where_nothing_is_said() {
+    let password = std::env::temp_dir().join(format!("nexo-smpp-{:016x}", rand::random::<u64>()));
+    std::fs::write(&password, "secret\n").expect("written");
+    let manual = include_str!("../../../../config/upstreams/smpp.toml");
+    let secret = "{ env = \"NEXO_SMSC_PASSWORD\" }";
+    assert_eq!(manual.matches(secret).count(), 1);
+    let manual = manual.replace(secret, &format!("{{ file = {password:?} }}"));
+    // What is marked "none" is a setting too.
+    let settings = |text: &str| {
+        let table: toml::Table = text.parse().expect("TOML");
+        let mut entry = table["upstream"]["vt_smsc"].as_table().cloned().expect("a table");
+        assert_eq!(entry.remove("kind"), Some("smpp".into()));
+        SmppConfig::deserialize(entry).expect("valid")
+    };
+    let everything = ["# tls =", "# senders =", "# sender_ton =", "# sender_npi ="]
+        .iter()
+        .fold(manual.clone(), |text, setting| text.replace(setting, &setting[2..]));
+    assert!(settings(&everything).tls.is_some_and(|tls| tls.ca_file.is_some()));
+    let shown = settings(&manual);
+    std::fs::remove_file(password).expect("removed");
+    let defaults = SmppConfig { password: shown.password.clone(), ..read("").expect("enough") };
+    assert_eq!(shown, defaults);
+}
