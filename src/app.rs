@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use reload::Reload;
-pub use start::StartError;
+pub use start::{StartError, read_carriers};
 
 use crate::actors::admission::Admission;
 use crate::actors::dispatch::Dispatch;

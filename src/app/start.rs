@@ -1,5 +1,6 @@
 //! What is checked of the database before a port is bound.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use super::engine::EngineRoom;
 use crate::carrier::look_up::{Directory, Provider};
 use crate::clock::{DatabaseClock, wall_now};
 use crate::config::carriers::{CarrierTable, CarrierTableError};
+use crate::config::upstreams::UpstreamConfig;
 use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::keyring;
 use crate::store::{Store, StoreError};
+use crate::wire::tls;
 
 /// Clocks further apart make logs and rows tell different stories: somebody must mend one.
 const SKEW_MAX: Duration = Duration::from_secs(2);
@@ -44,12 +47,30 @@ impl From<StoreError> for StartError {
 /// The carrier table and the ported numbers, read where reading may block.
 pub(super) async fn carriers(config: &CarriersConfig) -> Result<CarrierTable, StartError> {
     let config = config.clone();
-    let read = tokio::task::spawn_blocking(move || CarrierTable::load_whole(&config)).await;
-    let read = read.map_err(|error| StartError::Internal(error.to_string()))?;
-    read.map_err(|error| match error {
+    let read = tokio::task::spawn_blocking(move || read_carriers(&config)).await;
+    read.map_err(|error| StartError::Internal(error.to_string()))?
+}
+
+/// Reads the carrier table and the ported numbers and checks all that can be wrong with them before anybody is connected to.
+///
+/// # Errors
+/// [`StartError::Config`] naming the entry, or the line, that is wrong.
+pub fn read_carriers(config: &CarriersConfig) -> Result<CarrierTable, StartError> {
+    let table = CarrierTable::load_whole(config).map_err(|error| match error {
         CarrierTableError::Ported(_) => StartError::Config(error.to_string()),
         error => StartError::Config(format!("carriers.file: {error}")),
-    })
+    })?;
+    let wrong = |why: String| StartError::Config(format!("carriers.file: {why}"));
+    look_up(&table).map_err(wrong)?;
+    for (id, upstream) in &table.upstreams {
+        let authorities = match upstream {
+            UpstreamConfig::Http(http) => http.extra_ca_file.as_ref().map(Path::new),
+            UpstreamConfig::Smpp(smpp) => smpp.tls.as_ref().and_then(|tls| tls.ca_file.as_deref()),
+            UpstreamConfig::Simulator(_) => None,
+        };
+        tls::client(authorities).map_err(|error| wrong(format!("upstream.{}: {error}", id.as_str())))?;
+    }
+    Ok(table)
 }
 
 /// Whom the table has asked for the network of numbers, if anybody.

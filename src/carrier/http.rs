@@ -18,6 +18,7 @@ mod retry_after;
 mod sending;
 mod throttle;
 mod vitals;
+pub(in crate::carrier) mod way;
 
 use std::fmt;
 use std::sync::Arc;

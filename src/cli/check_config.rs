@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::error::CliError;
 use super::output::Answer;
-use crate::carrier::look_up::Provider;
-use crate::config::{self, carriers::CarrierTable};
+use crate::app;
+use crate::config;
 use crate::webhook::courier::Courier;
 
 #[derive(Serialize)]
@@ -29,8 +29,7 @@ struct Setting {
 pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     let loaded = config::load(config)?;
     config::keyring(&loaded.config.secrets)?;
-    let table = CarrierTable::load_whole(&loaded.config.carriers)?;
-    table.look_up.as_ref().map(Provider::new).transpose().map_err(|why| CliError::Usage(format!("lookup: {why}")))?;
+    let table = app::read_carriers(&loaded.config.carriers)?;
     Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();

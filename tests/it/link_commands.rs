@@ -50,6 +50,12 @@ fn pauses(desk: &Desk) {
     let said = desk.refused("link pause three", 1);
     assert!(said.contains("three") && said.contains("one, sim_mobifone, spare, two"), "{said}");
 
+    const SPARE: &str = "[upstream.spare]\nkind = \"simulator\"\n";
+    const HTTP: &str = "[upstream.spare]\nkind = \"http\"\nurl = \"https://tkc.example/\"\njson = { to = \"{phone}\", say = \"{code}\" }\n\
+                        receipts = \"refunded\"\nextra_ca_file = \"/nowhere/ca.pem\"\n";
+    std::fs::write(&table, TABLE.replace(SPARE, HTTP)).expect("written");
+    let said = desk.refused("check-config", 64);
+    assert!(said.contains("upstream.spare: ") && said.contains("/nowhere/ca.pem"), "{said}");
     std::fs::write(&table, TABLE.replace("weight = 3", "weight = 0")).expect("written");
     for line in ["check-config", "link list", "serve --port 0"] {
         assert!(desk.refused(line, 64).contains("carrier.viettel: sms: upstream two: weight"), "{line}");
