@@ -116,6 +116,7 @@ pub(super) async fn charged(store: &Store, account: AccountId, to: Phone, settle
         phone_sealed: keyring().seal_phone(delivery, to),
         metadata_sealed: None,
         carrier: Carrier::new("viettel").expect("sane"),
+        carrier_source: nexo_route::domain::carrier::CarrierSource::Prefix,
         channel: Channel::Sms,
         price: MicroUsd::from_micros(22_000),
         settle_after,
