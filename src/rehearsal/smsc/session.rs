@@ -190,7 +190,7 @@ impl Session {
         let (sequence, id) = (frame.header.sequence, frame.header.command);
         match CommandId::from(id) {
             CommandId::BindTransmitter | CommandId::BindReceiver | CommandId::BindTransceiver => {
-                self.bind(sequence, id, wire::read(frame));
+                self.bind(sequence, id, wire::read(frame).as_ref());
             }
             CommandId::EnquireLink => wire::put(&mut self.out, sequence, &Pdu::EnquireLinkResp),
             CommandId::Unbind => {
