@@ -15,7 +15,7 @@ use rusmpp::encode::{Encode, Length};
 use rusmpp::pdus::{BindTransceiver, DeliverSmResp, SubmitSm};
 use rusmpp::types::{COctetString, OctetString};
 use rusmpp::values::{EsmClass, InterfaceVersion, Npi, RegisteredDelivery, Ton};
-use rusmpp::{Command, CommandStatus, Pdu};
+use rusmpp::{Command, CommandId, CommandStatus, Pdu};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -137,6 +137,9 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     }
+    // The last acknowledgements are written before it: what is not acknowledged would come to whoever binds next.
+    bare.ask(Pdu::Unbind);
+    while bare.hear().await?.id() != CommandId::UnbindResp {}
     let rate = f64::from(answered) / seconds;
     println!(
         r#"{{"submits":{answered},"accepted":{accepted},"receipts":{receipts},"seconds":{seconds:.3},"rate":{rate:.1}}}"#

@@ -38,6 +38,7 @@ mod receivers;
 mod refund_on_failure;
 mod send_otp;
 mod smpp;
+mod smsc;
 mod spend_order;
 mod two_daemons;
 mod verification;

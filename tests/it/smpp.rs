@@ -10,5 +10,7 @@ mod answers;
 mod liveness;
 mod receipts;
 mod sessions;
+mod simulator;
+mod smppy;
 mod throttling;
 mod wire;

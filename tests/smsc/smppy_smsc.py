@@ -35,7 +35,7 @@ class Smsc(smppy.Application):
 
 
 async def on_deliver_sm_resp(_protocol, response):
-    say("deliver_sm_resp", status=str(response.status))
+    say("deliver_sm_resp", status=response.status.name)
 
 
 smppy.server.SmppProtocol.on_deliver_sm_resp = on_deliver_sm_resp
