@@ -21,10 +21,12 @@ mod links;
 mod meters;
 mod neighbours;
 mod parts;
+mod plans;
 mod promises;
 mod queue;
 mod relay;
 mod sharing;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,11 +36,11 @@ use tokio::sync::{Mutex, mpsc};
 
 pub use self::job::{DispatchAnswer, Fallback, Job};
 pub use self::lane::{NoRouteNow, Slot};
-pub use self::lanes::LanePlan;
 use self::lanes::Lanes;
 pub use self::link::{Link, LinkState};
 pub use self::neighbours::{Beside, Neighbours};
 use self::parts::Times;
+pub use self::plans::LanePlan;
 use self::relay::Relay;
 pub use super::supervise::NotStarted;
 use super::supervise::{self, Branch, Budget, Child};

@@ -8,13 +8,15 @@
 //! through [`SupervisorMessage::Stop`], which ends the children first, last started first.
 
 mod branch;
+mod child;
 mod keeper;
 mod slot;
 mod tasks;
 mod tree;
 
 pub use branch::{Branch, NotStarted};
-pub use keeper::{Budget, Child, Keeper, Restart, Spent};
+pub use child::Child;
+pub use keeper::{Budget, Keeper, Restart, Spent};
 pub use slot::Slot;
 pub use tasks::Tasks;
 pub use tree::{Supervisor, SupervisorMessage, Tree};

@@ -8,9 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-use super::ending::Waiting;
 use super::parts::{Departed, Parts, Times};
 use super::queue::Message;
+use super::waiting::Waiting;
 use crate::actors::tracking::InFlight;
 use crate::carrier::upstream::{Attempt, Outcome, Upstream};
 use crate::domain::delivery::CarrierStatus;

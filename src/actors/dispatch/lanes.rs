@@ -18,6 +18,7 @@ use super::job::{Fallback, Job};
 use super::link::Link;
 use super::neighbours::Neighbours;
 use super::parts::{Parts, Times};
+use super::plans::{LanePlan, Plan, together};
 use super::queue::{Message, Queue};
 use crate::actors::supervise::{Branch, Child, NotStarted, Tasks};
 use crate::config::DispatchConfig;
@@ -26,31 +27,6 @@ use crate::telemetry::names;
 
 /// What an ended queue may take to close its links and to settle what it still has.
 const FAREWELL: Duration = Duration::from_secs(30);
-
-/// One queue as it is to be: the links by which a carrier's phones are reached on a channel, in no order, by weight. Plans of
-/// the same link share its rate in equal parts, and what one does not use the others may.
-#[derive(Clone, Debug)]
-pub struct LanePlan {
-    pub carrier: Carrier,
-    pub channel: Channel,
-    /// A weight of zero is taken as one.
-    pub links: Vec<(Arc<Link>, u32)>,
-}
-
-/// A [`LanePlan`] with what follows from all plans together.
-pub(super) struct Plan {
-    pub(super) carrier: Carrier,
-    pub(super) channel: Channel,
-    /// What its links leave to it in a second; `None` if one of them has no limit.
-    pub(super) rate: Option<u32>,
-    pub(super) links: Vec<Planned>,
-}
-
-pub(super) struct Planned {
-    pub(super) link: Arc<Link>,
-    pub(super) weight: u32,
-    pub(super) falls_back: bool,
-}
 
 /// The queues of one set of plans.
 #[derive(Default)]
@@ -278,31 +254,4 @@ const fn place(channel: Channel) -> usize {
         Channel::Voice => 0,
         Channel::Sms => 1,
     }
-}
-
-/// What follows from all plans together: how many share a link, and what may go on to which channel.
-fn together(plans: Vec<LanePlan>) -> Vec<Plan> {
-    let shares = |link: &Arc<Link>| {
-        let of = |plan: &&LanePlan| plan.links.iter().any(|(other, _)| Arc::ptr_eq(other, link));
-        u32::try_from(plans.iter().filter(of).count()).unwrap_or(u32::MAX).max(1)
-    };
-    let falls_back = |plan: &LanePlan, link: &Arc<Link>| {
-        let mut others = plans.iter().filter(|other| other.carrier == plan.carrier && other.channel != plan.channel);
-        // An upstream that refuses a phone for a while after it took an attempt is of no use for the next one.
-        others.any(|other| other.links.iter().any(|(next, _)| !link.has_gap() || next.id() != link.id()))
-    };
-    let derive = |plan: &LanePlan| {
-        let share = |(link, _): &(Arc<Link>, u32)| Some(link.per_second()? / shares(link));
-        // One link without a rate, and nothing but `queue_max` bounds the queue.
-        let rate: Option<u32> = plan.links.iter().map(share).sum();
-        let falls_back: Vec<_> = plan.links.iter().map(|(link, _)| falls_back(plan, link)).collect();
-        (rate, falls_back)
-    };
-    let derived: Vec<_> = plans.iter().map(derive).collect();
-    let complete = plans.into_iter().zip(derived).map(|(LanePlan { carrier, channel, links }, (rate, falls_back))| {
-        let links = links.into_iter().zip(falls_back);
-        let planned = links.map(|((link, weight), falls_back)| Planned { link, weight: weight.max(1), falls_back });
-        Plan { carrier, channel, rate, links: planned.collect() }
-    });
-    complete.filter(|plan| !plan.links.is_empty()).collect()
 }

@@ -11,7 +11,7 @@ use super::links::Blocked;
 use super::meters::LinkMeters;
 use super::sharing::{Seat, Sharing, Wake};
 use crate::carrier::pace::Pace;
-use crate::carrier::upstream::{Health, Outcome, ReceiptTrust, Upstream};
+use crate::carrier::upstream::{Health, Outcome, Upstream};
 use crate::domain::reference::UpstreamId;
 
 /// An upstream with its pace, its window and its pause.
@@ -114,11 +114,6 @@ impl Link {
     /// Whether a phone that it took an attempt to is refused by it for a while.
     pub(super) fn has_gap(&self) -> bool {
         self.upstream.capabilities().per_phone_gap.is_some()
-    }
-
-    /// Whether what it accepts counts as delivered.
-    pub(super) fn accepts_for_good(&self) -> bool {
-        self.upstream.capabilities().receipts == ReceiptTrust::Charged
     }
 
     fn running(&self) -> usize {

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::ending::Ender;
 use super::lane::Lane;
-use super::lanes::{Lanes, Plan, Planned};
+use super::lanes::Lanes;
 use super::link::Link;
 use super::neighbours::Neighbours;
+use super::plans::{Plan, Planned};
 use super::queue::Message;
 use super::sharing::Seat;
 use crate::actors::supervise::{Slot, Tasks};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ractor::SpawnErr;
 use tokio::sync::oneshot;
 
-use super::keeper::Child;
+use super::child::Child;
 use super::slot::Slot;
 use super::tree::SupervisorMessage;
 

@@ -4,8 +4,9 @@ use tokio::time::Instant;
 
 use super::State;
 use crate::actors::dispatch::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
-use crate::actors::dispatch::ending::{Next, Waiting};
+
 use crate::actors::dispatch::links::Blocked;
+use crate::actors::dispatch::waiting::{Next, Waiting};
 use crate::carrier::upstream::Outcome;
 
 impl State {

@@ -205,24 +205,3 @@ async fn without_another_upstream_a_gap_leaves_no_second_channel_and_the_receipt
     assert_eq!(tkc.channels(), [VOICE]);
     house.finish().await;
 }
-
-#[tokio::test(start_paused = true)]
-async fn what_an_upstream_without_receipts_accepts_is_delivered_at_once_if_the_operator_says_so() {
-    let mut charged = FakeLink::new("charged", None, 10);
-    charged.capabilities.receipts = ReceiptTrust::Charged;
-    let fake = Arc::new(charged);
-    let mut house = House::with(vec![Arc::clone(&fake)], vec![plan(VOICE, &[(&link(&fake), 1)])]).await;
-    for (outcome, answer, settled) in [
-        (ambiguous(), DispatchAnswer::Out, 0),
-        (Outcome::Accepted, DispatchAnswer::Out, 1),
-        (refused(), DispatchAnswer::Refused, 2),
-    ] {
-        fake.answer(outcome, Outcome::Accepted);
-        assert_eq!(house.send_one().await, answer);
-        assert_eq!(house.settled().len(), settled);
-    }
-    let delivered = &house.settled()[0];
-    assert_eq!(delivered.end, End::Delivered { carrier_status: CarrierStatus::clean("accepted without receipt") });
-    assert_eq!((delivered.channel, delivered.window), (Some(VOICE), WindowAfter::Keep));
-    house.finish().await;
-}
