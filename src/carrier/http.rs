@@ -1,12 +1,13 @@
 //! A provider that is spoken to over HTTP: the second implementation of [`Upstream`], configured and not coded.
 //!
-//! An attempt is a request (`request`) over a kept connection (`line`); its answer is judged by the settings (`answer`). What
+//! An attempt is a request (`request`) over a kept connection (`line`, `exchange`); its answer is judged by the settings (`answer`). What
 //! certainly did not reach the provider is `NotSent`; what may have is `Ambiguous`, unless the provider promises to take a key
 //! of ours once only: then the same request goes again while it may still leave (`sending`). "Slower" pauses the whole link
 //! (`throttle`), and what cannot be reached is probed (`vitals`). Receipts are read by `receipt`, which callbacks bring to the
 //! edge and `polling` fetches. Attempts run as tasks of the link, so that a caller who stops waiting loses no answer.
 
 mod answer;
+pub(in crate::carrier) mod exchange;
 mod form;
 pub(in crate::carrier) mod line;
 mod meters;
@@ -17,7 +18,6 @@ mod retry_after;
 mod sending;
 mod throttle;
 mod vitals;
-pub(in crate::carrier) mod way;
 
 use std::fmt;
 use std::sync::Arc;

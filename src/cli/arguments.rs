@@ -13,7 +13,7 @@ use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::AccountName;
 use crate::records::ledger::Reference;
 pub(super) use link::LinkCommand;
-pub(super) use sim::{SimCommand, SmppArguments};
+pub(super) use sim::{HttpArguments, SimCommand, SmppArguments};
 pub(super) use webhook::{AttemptsArguments, CreateArguments, ReplayArguments, WebhookCommand};
 
 /// NEXO ROUTE: one HTTP POST sends a one-time code to any Vietnamese mobile.

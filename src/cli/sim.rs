@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::arguments::{SimCommand, SmppArguments};
+use super::arguments::{HttpArguments, SimCommand, SmppArguments};
 use super::error::CliError;
 use super::output::{Answer, Output};
 use super::serve;
 use crate::carrier::simulator::Script;
 use crate::config;
+use crate::rehearsal::provider::{self, Provider};
 use crate::rehearsal::smsc::{Controls, IdBase, Settings, Smsc};
 
 pub(super) async fn run(config: Option<&Path>, command: SimCommand, output: Output) -> Result<(), CliError> {
@@ -20,6 +22,7 @@ pub(super) async fn run(config: Option<&Path>, command: SimCommand, output: Outp
     let script = Script::from(&config.simulator);
     match command {
         SimCommand::Smpp(arguments) => smpp(script, arguments, output).await,
+        SimCommand::Http(arguments) => http(script, arguments, output).await,
     }
 }
 
@@ -52,6 +55,33 @@ async fn smpp(script: Script, arguments: SmppArguments, output: Output) -> Resul
     output.answer(&Answer::new(&Listening { address, system_id: &system_id, password: &password }, text));
     let controls = smsc.controls();
     smsc.run(stopped(signals, controls)).await;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Calling {
+    url: String,
+    callback_key: String,
+}
+
+async fn http(script: Script, arguments: HttpArguments, output: Output) -> Result<(), CliError> {
+    let HttpArguments { bind, port, callback_key, phone_gap_s } = arguments;
+    let phone_gap = Duration::from_secs(phone_gap_s.into());
+    let settings = provider::Settings { script, phone_gap, callback_key: callback_key.clone() };
+    let refused = |error: std::io::Error| CliError::Refused(format!("{bind}:{port}: {error}"));
+    let provider = Provider::bind(SocketAddr::new(bind, port), settings).await.map_err(refused)?;
+    let url = format!("http://{}/v1/calls", provider.address().map_err(refused)?);
+    let mut signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
+    let text = format!("POST {url}, receipts are signed with {callback_key}");
+    output.answer(&Answer::new(&Calling { url, callback_key }, text));
+    provider
+        .run(async move {
+            tokio::select! {
+                _ = signals.terminate.recv() => {}
+                _ = signals.interrupt.recv() => {}
+            }
+        })
+        .await;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! An HTTP provider from end to end, without the house around it: the rehearsal's provider on one side, a link and the carriers'
 //! listener on the other, and the worked example (`config/upstreams/tkc.toml`) as it is printed but for addresses and secrets.
 
+mod daemon;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::house::until;
 
 const KEY: &str = "rehearsal";
+const TKC: &str = include_str!("../../config/upstreams/tkc.toml");
 
 /// Keeps what it is told; refuses receipts as often as it is told to.
 #[derive(Debug, Default)]
@@ -99,7 +102,7 @@ impl Scene {
 fn example(provider: SocketAddr, callbacks: SocketAddr) -> HttpConfig {
     let secret = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("tkc-{:016x}", rand::random::<u64>()));
     std::fs::write(&secret, KEY).expect("written");
-    let text = include_str!("../../config/upstreams/tkc.toml")
+    let text = TKC
         .replace("https://api.tkc.example", &format!("http://{provider}"))
         .replace("https://otp.example.com", &format!("http://{callbacks}"))
         .replace("{ env = \"NEXO_TKC_TOKEN\" }", &format!("{{ file = {secret:?} }}"))

@@ -164,7 +164,8 @@ impl<J> State<J> {
                 return None;
             }
             Failed::FallsBack(job) => {
-                if self.fallbacks.try_send(job).is_ok() {
+                // No channel reaches a number that does not exist.
+                if class != FailureClass::InvalidNumber && self.fallbacks.try_send(job).is_ok() {
                     self.count(delivery, "fallback");
                     return None;
                 }

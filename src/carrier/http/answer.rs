@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::line::Answer;
+use super::exchange::Answer;
 use crate::carrier::upstream::FailureClass;
 use crate::config::upstreams::http::{AnswerRule, Answered, Class, HttpConfig, OneOrMany, Pointer, Scalar};
 use crate::domain::delivery::{CarrierStatus, HOLD_MAX};

@@ -1,31 +1,21 @@
 //! Connections to one provider: dialled when they are needed, kept for the next request, never more than are in use at once.
 //!
-//! What may have reached the provider is told from what certainly did not: that difference decides whether an attempt may go
-//! another way. A kept connection that turns out closed before a byte of a request was written is replaced. No redirect is
-//! followed, nothing is unpacked, and no more of an answer is read than [`BODY_BYTES_MAX`].
+//! A kept connection that turns out closed before a byte of a request was written is replaced. What goes over one is in
+//! `exchange`.
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::CONTENT_TYPE;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::Request;
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::retry_after::retry_after;
-use super::way::Way;
+use super::exchange::{Answer, Undone, Wire};
 use crate::config::upstreams::http::HttpConfig;
 use crate::domain::endpoint_url::{EndpointUrl, Host};
 use crate::wire::dns::Dns;
@@ -34,37 +24,8 @@ use crate::wire::tls::{self, TlsError};
 
 /// So many addresses of a name are tried at most.
 const ADDRESSES_MAX: usize = 8;
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-const HEADERS_MAX: usize = 64;
-/// The longest answer that is read whole.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 /// A connection goes on for so long at most: where its name leads is to be asked again.
 const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(300);
-
-trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
-
-/// What a provider said.
-#[derive(Debug)]
-pub(in crate::carrier) struct Answer {
-    pub(in crate::carrier) status: u16,
-    pub(super) retry_after: Option<Duration>,
-    /// It says that it is HTML: whatever answered, it was not the provider's API.
-    pub(super) is_html: bool,
-    /// Empty if it is too long to be read.
-    pub(in crate::carrier) body: Bytes,
-}
-
-/// Why there is no answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::carrier) enum Undone {
-    /// There is no connection.
-    Unreachable(String),
-    /// There is one, and not a byte of the request was written.
-    NotSent(String),
-    /// The request, or a part of it, may have been read.
-    Lost(&'static str),
-}
 
 /// The way to one provider.
 pub(in crate::carrier) struct Lines {
@@ -91,11 +52,30 @@ struct Kept {
     since: Instant,
 }
 
+/// Whom lines go to, and what they are given.
+#[derive(Clone, Debug)]
+pub(in crate::carrier) struct Way {
+    pub(in crate::carrier) url: EndpointUrl,
+    /// PEM with certificate authorities to trust besides the public ones.
+    pub(in crate::carrier) extra_ca_file: Option<String>,
+    pub(in crate::carrier) connect_timeout: Duration,
+    pub(in crate::carrier) answer_timeout: Duration,
+    pub(in crate::carrier) keep_alive: Duration,
+    pub(in crate::carrier) kept_max: usize,
+}
+
 impl Lines {
     /// # Errors
     /// [`TlsError`] if the extra authorities cannot be read.
     pub(super) fn new(config: &HttpConfig) -> Result<Self, TlsError> {
-        Self::to(Way::from(config))
+        Self::to(Way {
+            url: config.url.clone(),
+            extra_ca_file: config.extra_ca_file.clone(),
+            connect_timeout: config.connect_timeout,
+            answer_timeout: config.answer_timeout,
+            keep_alive: config.keep_alive,
+            kept_max: config.in_flight_max,
+        })
     }
 
     /// # Errors
@@ -210,78 +190,4 @@ impl Lines {
     fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// HTTP/1.1 on one socket, one request at a time. Whoever waits for an answer drives it; whoever drops it closes the socket.
-struct Wire {
-    sender: SendRequest<Full<Bytes>>,
-    connection: BoxFuture<'static, hyper::Result<()>>,
-}
-
-impl Wire {
-    async fn over(socket: Box<dyn Socket>) -> Result<Self, String> {
-        let handshake = Builder::new()
-            .title_case_headers(true)
-            .max_headers(HEADERS_MAX)
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(socket));
-        let (sender, connection) = handshake.await.map_err(|error| error.to_string())?;
-        Ok(Self { sender, connection: connection.boxed() })
-    }
-
-    /// The answer, and whether the wire can carry another request.
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(Answer, bool), Undone> {
-        let Self { sender, connection } = self;
-        let mut talk = pin!(async {
-            sender.ready().await.map_err(|error| Undone::NotSent(error.to_string()))?;
-            let sent = sender.try_send_request(request).await;
-            let response = sent.map_err(|mut error| match error.take_message() {
-                Some(_) => Undone::NotSent(error.error().to_string()),
-                None => Undone::Lost(lost(error.error())),
-            })?;
-            let (answer, is_whole) = read(response).await.map_err(|error| Undone::Lost(lost(&error)))?;
-            Ok((answer, is_whole && !sender.is_closed()))
-        });
-        // The connection first: what the other end did while the wire was idle is seen before the request goes.
-        tokio::select! {
-            biased;
-            _ended = &mut *connection => {}
-            answered = &mut talk => return answered,
-        }
-        talk.await.map(|(answer, _)| (answer, false))
-    }
-
-    /// Whether the other end has closed an idle wire, as far as is known.
-    fn has_ended(&mut self) -> bool {
-        self.sender.is_closed() || (&mut self.connection).now_or_never().is_some()
-    }
-}
-
-/// Why there is no whole answer, in words that can hold nothing of what was sent.
-fn lost(error: &hyper::Error) -> &'static str {
-    if error.is_parse() || error.is_user() { "the answer is no HTTP" } else { "the connection ended before the answer" }
-}
-
-/// Reads an answer; whether that was all of it.
-async fn read(response: Response<Incoming>) -> hyper::Result<(Answer, bool)> {
-    let (head, mut body) = response.into_parts();
-    let media_type = head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-    let mut answer = Answer {
-        status: head.status.as_u16(),
-        retry_after: retry_after(&head.headers),
-        is_html: media_type.is_some_and(|media_type| media_type.starts_with(b"text/html")),
-        body: Bytes::new(),
-    };
-    let mut text = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame?;
-        let Some(piece) = frame.data_ref() else { continue };
-        if text.len() + piece.len() > BODY_BYTES_MAX {
-            return Ok((answer, false));
-        }
-        text.extend_from_slice(piece);
-    }
-    answer.body = text.into();
-    Ok((answer, true))
 }

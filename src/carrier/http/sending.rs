@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::{Judged, Verdict, judge};
-use super::line::Undone;
+use super::exchange::Undone;
 use super::request::Prepared;
 use super::{Shared, ambiguous, not_sent};
 use crate::carrier::upstream::{Attempt, FailureClass, Naming, Outcome};

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Directory;
-use crate::carrier::http::line::{Lines, Undone};
-use crate::carrier::http::way::Way;
+use crate::carrier::http::exchange::Undone;
+use crate::carrier::http::line::{Lines, Way};
 use crate::config::carriers::LookUpConfig;
 use crate::config::millis;
 use crate::domain::endpoint_url::EndpointUrl;

@@ -14,6 +14,7 @@ use rusmpp::Pdu;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
+use self::incoming::delivery_answer;
 use super::Shared;
 use super::board::Condition;
 use super::dial::Socket;
@@ -74,9 +75,12 @@ enum Leaving {
     Unbinding { until: Instant },
 }
 
+type Reader = ReadHalf<Box<dyn Socket>>;
+type Writer = WriteHalf<Box<dyn Socket>>;
+
 /// A receipt whose fate is known: what is to be answered to which number.
 struct Stored {
-    pdu: Pdu,
+    command: u32,
     sequence: u32,
     result: Result<(), NotDurable>,
 }
@@ -95,8 +99,8 @@ pub(super) struct Session {
     shared: Arc<Shared>,
     connection: usize,
     role: Role,
-    reader: ReadHalf<Box<dyn Socket>>,
-    writer: WriteHalf<Box<dyn Socket>>,
+    reader: Reader,
+    writer: Writer,
     frames: Frames,
     outbox: Outbox,
     window: Window,
@@ -116,7 +120,7 @@ impl Session {
     pub(super) fn new(
         shared: &Arc<Shared>,
         (connection, role): (usize, Role),
-        (reader, writer): (ReadHalf<Box<dyn Socket>>, WriteHalf<Box<dyn Socket>>),
+        (reader, writer): (Reader, Writer),
         frames: Frames,
         sequence: Sequence,
     ) -> Self {
@@ -266,13 +270,13 @@ impl Session {
         self.outbox.push(message::request(pdu, sequence), None);
     }
 
-    fn answer_stored(&mut self, Stored { pdu, sequence, result }: Stored) {
+    fn answer_stored(&mut self, Stored { command, sequence, result }: Stored) {
         let status = if result.is_ok() {
             super::status::OK
         } else {
             self.shared.meter.delivery("not_durable");
             super::status::TEMPORARY_APP_ERROR
         };
-        self.outbox.push(message::answer(pdu, status, sequence), None);
+        self.outbox.push(message::answer(delivery_answer(command), status, sequence), None);
     }
 }

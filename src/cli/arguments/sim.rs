@@ -11,6 +11,8 @@ use crate::rehearsal::smsc::{IdBase, ReceiptForm};
 pub(in crate::cli) enum SimCommand {
     /// An SMSC that does what [simulator] says: an SMPP upstream to rehearse with (SIGUSR1 cuts the line, SIGUSR2 mends it)
     Smpp(SmppArguments),
+    /// A provider of voice calls that does what [simulator] says, in the words of config/upstreams/tkc.toml
+    Http(HttpArguments),
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +41,22 @@ pub(in crate::cli) struct SmppArguments {
     /// A file that gets one line of JSON for every bind, submit and acknowledged receipt; phones masked, no code
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) journal: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct HttpArguments {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(in crate::cli) bind: IpAddr,
+    /// 0 takes a free one
+    #[arg(long, default_value_t = 8091)]
+    pub(in crate::cli) port: u16,
+    /// What receipts are signed with (X-TKC-Signature)
+    #[arg(long, default_value = "rehearse", value_name = "TEXT", value_parser = key)]
+    pub(in crate::cli) callback_key: String,
+    /// One call per phone in this time; 0: no such limit
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(..=3600))]
+    pub(in crate::cli) phone_gap_s: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -81,6 +99,10 @@ fn system_id(text: &str) -> Result<String, &'static str> {
 
 fn password(text: &str) -> Result<String, &'static str> {
     credential(text, 8).ok_or("1 to 8 visible ASCII characters")
+}
+
+fn key(text: &str) -> Result<String, &'static str> {
+    credential(text, 64).ok_or("1 to 64 visible ASCII characters")
 }
 
 fn credential(text: &str, length_max: usize) -> Option<String> {

@@ -19,9 +19,10 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::receipt::Receipt;
-use super::wire::{self, Frame};
+use super::wire;
 use super::{Centre, Line};
 use crate::carrier::simulator::Second;
+use crate::carrier::smpp::framing::{Frame, Frames};
 
 const BIND_WITHIN: Duration = Duration::from_secs(10);
 /// Silence after which the other side is asked whether it is there, and how long it has to answer.
@@ -117,7 +118,7 @@ impl Session {
         let (mut line, mut owed) = (self.centre.line.subscribe(), self.centre.mailbox.subscribe());
         // What happened to the line before it was watched counts too.
         line.mark_changed();
-        let mut input = BytesMut::with_capacity(16 * 1024);
+        let mut input = Frames::default();
         loop {
             let Some(wakes_at) = self.act(Instant::now()) else { return "time is out" };
             if self.cut {
@@ -127,7 +128,7 @@ impl Session {
                 return "unbound";
             }
             tokio::select! {
-                read = reader.read_buf(&mut input), if self.out.len() < UNSENT_MAX && !self.ending => match read {
+                read = reader.read_buf(input.buffer()), if self.out.len() < UNSENT_MAX && !self.ending => match read {
                     Ok(1..) => if !self.hear(&mut input) { return "bad length" },
                     Ok(0) | Err(_) => return "connection lost",
                 },
@@ -169,12 +170,12 @@ impl Session {
     }
 
     /// Takes whole PDUs off the input; `false` if a length is none.
-    fn hear(&mut self, input: &mut BytesMut) -> bool {
+    fn hear(&mut self, input: &mut Frames) -> bool {
         (self.heard, self.asked) = (Instant::now(), None);
         while !self.ending && !self.cut {
-            match Frame::take(input) {
-                Ok(Some(frame)) if frame.is_response() => self.response(&frame),
-                Ok(Some(frame)) => self.request(frame),
+            match input.next_frame() {
+                Ok(Some(frame)) if wire::is_response(&frame) => self.response(&frame),
+                Ok(Some(frame)) => self.request(&frame),
                 Ok(None) => return true,
                 Err(error) => {
                     tracing::warn!(session = self.number, %error, "the session is out of step");
@@ -185,11 +186,11 @@ impl Session {
         true
     }
 
-    fn request(&mut self, frame: Frame) {
-        let (sequence, id) = (frame.sequence, frame.id);
+    fn request(&mut self, frame: &Frame) {
+        let (sequence, id) = (frame.header.sequence, frame.header.command);
         match CommandId::from(id) {
             CommandId::BindTransmitter | CommandId::BindReceiver | CommandId::BindTransceiver => {
-                self.bind(sequence, id, frame.pdu());
+                self.bind(sequence, id, wire::read(frame).as_ref());
             }
             CommandId::EnquireLink => wire::put(&mut self.out, sequence, &Pdu::EnquireLinkResp),
             CommandId::Unbind => {
@@ -197,7 +198,7 @@ impl Session {
                 self.ending = true;
             }
             CommandId::SubmitSm if matches!(self.role, Some(Role::Transmitter | Role::Transceiver)) => {
-                match frame.pdu() {
+                match wire::read(frame) {
                     Some(Pdu::SubmitSm(submit)) => self.submit(sequence, &submit),
                     _ => wire::put_refusal(&mut self.out, id, CommandStatus::EsmeRinvcmdlen, sequence),
                 }

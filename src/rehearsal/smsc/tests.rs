@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::wire::Frame;
 use super::*;
+use crate::carrier::smpp::framing::{Frame, Frames};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -50,7 +50,7 @@ impl Running {
 
     async fn client(&self, bind: impl Into<Pdu>) -> Client {
         let mut client = Client::connect(self.address).await;
-        assert_eq!(client.ask(&bind.into()).await.status, 0);
+        assert_eq!(client.ask(&bind.into()).await.header.status, 0);
         client
     }
 }
@@ -58,14 +58,14 @@ impl Running {
 /// The other side of one connection.
 struct Client {
     stream: TcpStream,
-    input: BytesMut,
+    input: Frames,
     sequence: u32,
 }
 
 impl Client {
     async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("connects");
-        Self { stream, input: BytesMut::new(), sequence: 0 }
+        Self { stream, input: Frames::default(), sequence: 0 }
     }
 
     async fn send(&mut self, pdu: &Pdu) {
@@ -78,10 +78,11 @@ impl Client {
     /// The next PDU; `None` when the connection is gone.
     async fn hear(&mut self) -> Option<Frame> {
         loop {
-            if let Some(frame) = Frame::take(&mut self.input).expect("in step") {
+            if let Some(frame) = self.input.next_frame().expect("in step") {
                 return Some(frame);
             }
-            let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.input)).await.expect("in time");
+            let read =
+                tokio::time::timeout(PATIENCE, self.stream.read_buf(self.input.buffer())).await.expect("in time");
             if read.unwrap_or(0) == 0 {
                 return None;
             }
@@ -96,8 +97,8 @@ impl Client {
     /// The next PDU, which is a receipt, with its sequence number.
     async fn receipt(&mut self) -> (u32, DeliverSm) {
         let frame = self.hear().await.expect("a receipt");
-        let sequence = frame.sequence;
-        let Some(Pdu::DeliverSm(receipt)) = frame.pdu() else { panic!("no receipt") };
+        let sequence = frame.header.sequence;
+        let Some(Pdu::DeliverSm(receipt)) = wire::read(&frame) else { panic!("no receipt") };
         (sequence, receipt)
     }
 
@@ -125,9 +126,9 @@ fn submit(number: u32) -> Pdu {
     Pdu::from(submit.build())
 }
 
-fn message_id(frame: Frame) -> String {
-    assert_eq!((frame.id, frame.status), (u32::from(CommandId::SubmitSmResp), 0));
-    let Some(Pdu::SubmitSmResp(answer)) = frame.pdu() else { panic!("no answer") };
+fn message_id(frame: &Frame) -> String {
+    assert_eq!((frame.header.command, frame.header.status), (u32::from(CommandId::SubmitSmResp), 0));
+    let Some(Pdu::SubmitSmResp(answer)) = wire::read(frame) else { panic!("no answer") };
     answer.message_id().as_str().to_owned()
 }
 
@@ -135,17 +136,23 @@ fn message_id(frame: Frame) -> String {
 async fn only_who_is_known_binds_and_only_who_is_bound_submits() {
     let smsc = Running::start(settings(Script::default())).await;
     let mut client = Client::connect(smsc.address).await;
-    assert_eq!(client.ask(&submit(0)).await.status, u32::from(CommandStatus::EsmeRinvbndsts));
-    assert_eq!(client.ask(&Pdu::from(transceiver("wrong"))).await.status, u32::from(CommandStatus::EsmeRinvpaswd));
+    assert_eq!(client.ask(&submit(0)).await.header.status, u32::from(CommandStatus::EsmeRinvbndsts));
+    assert_eq!(
+        client.ask(&Pdu::from(transceiver("wrong"))).await.header.status,
+        u32::from(CommandStatus::EsmeRinvpaswd)
+    );
     assert!(client.hear().await.is_none(), "a wrong password ends the connection");
     let stranger = BindTransceiver::builder().system_id(text("other")).password(text("secret")).build();
     let refused = Client::connect(smsc.address).await.ask(&Pdu::from(stranger)).await;
-    assert_eq!(refused.status, u32::from(CommandStatus::EsmeRinvsysid));
+    assert_eq!(refused.header.status, u32::from(CommandStatus::EsmeRinvsysid));
 
     let mut client = smsc.client(transceiver("secret")).await;
-    assert_eq!(client.ask(&Pdu::from(transceiver("secret"))).await.status, u32::from(CommandStatus::EsmeRalybnd));
-    assert_eq!(client.ask(&Pdu::EnquireLink).await.id, u32::from(CommandId::EnquireLinkResp));
-    assert_eq!(client.ask(&Pdu::Unbind).await.id, u32::from(CommandId::UnbindResp));
+    assert_eq!(
+        client.ask(&Pdu::from(transceiver("secret"))).await.header.status,
+        u32::from(CommandStatus::EsmeRalybnd)
+    );
+    assert_eq!(client.ask(&Pdu::EnquireLink).await.header.command, u32::from(CommandId::EnquireLinkResp));
+    assert_eq!(client.ask(&Pdu::Unbind).await.header.command, u32::from(CommandId::UnbindResp));
     assert!(client.hear().await.is_none());
 }
 
@@ -157,9 +164,13 @@ async fn what_cannot_be_read_is_answered_and_a_bad_length_ends_it() {
         let words = [19, id, 0, 77].map(u32::to_be_bytes).concat();
         client.stream.write_all(&[words.as_slice(), b"\xff\xfe\xfd"].concat()).await.expect("writes");
         let answer = client.hear().await.expect("an answer");
-        assert_eq!((answer.status, answer.sequence), (status, 77));
+        assert_eq!((answer.header.status, answer.header.sequence), (status, 77));
     }
-    assert_eq!(client.ask(&Pdu::EnquireLink).await.id, u32::from(CommandId::EnquireLinkResp), "the session lives");
+    assert_eq!(
+        client.ask(&Pdu::EnquireLink).await.header.command,
+        u32::from(CommandId::EnquireLinkResp),
+        "the session lives"
+    );
     client.stream.write_all(&[0, 0, 0, 3]).await.expect("writes");
     assert!(client.hear().await.is_none());
 }
@@ -168,7 +179,7 @@ async fn what_cannot_be_read_is_answered_and_a_bad_length_ends_it() {
 async fn a_receipt_bears_the_id_in_its_own_base() {
     let smsc = Running::start(settings(Script::default())).await;
     let mut client = smsc.client(transceiver("secret")).await;
-    let id = message_id(client.ask(&submit(0)).await);
+    let id = message_id(&client.ask(&submit(0)).await);
     let (sequence, receipt) = client.receipt().await;
     let decimal = u64::from_str_radix(&id, 16).expect("hex").to_string();
     let said = receipt.short_message().to_str().expect("text").to_owned();
@@ -187,7 +198,7 @@ async fn a_receipt_can_come_before_its_answer() {
     let mut client = smsc.client(transceiver("secret")).await;
     client.send(&submit(12)).await;
     client.receipt().await;
-    message_id(client.hear().await.expect("the answer"));
+    message_id(&client.hear().await.expect("the answer"));
 }
 
 #[tokio::test]
@@ -196,12 +207,20 @@ async fn receipts_of_a_transmitter_come_over_a_receiver_and_wait_for_one() {
     let transmitter = BindTransmitter::builder().system_id(text("nexo")).password(text("secret")).build();
     let receiver = || BindReceiver::builder().system_id(text("nexo")).password(text("secret")).build();
     let mut sender = smsc.client(transmitter).await;
-    message_id(sender.ask(&submit(0)).await);
-    assert_eq!(sender.ask(&Pdu::EnquireLink).await.id, u32::from(CommandId::EnquireLinkResp), "no receipt before it");
+    message_id(&sender.ask(&submit(0)).await);
+    assert_eq!(
+        sender.ask(&Pdu::EnquireLink).await.header.command,
+        u32::from(CommandId::EnquireLinkResp),
+        "no receipt before it"
+    );
 
     let mut first = smsc.client(receiver()).await;
-    assert_eq!(first.ask(&submit(0)).await.id, u32::from(CommandId::DeliverSm), "a receiver gets what waited");
-    assert_eq!(first.hear().await.expect("an answer").status, u32::from(CommandStatus::EsmeRinvbndsts));
+    assert_eq!(
+        first.ask(&submit(0)).await.header.command,
+        u32::from(CommandId::DeliverSm),
+        "a receiver gets what waited"
+    );
+    assert_eq!(first.hear().await.expect("an answer").header.status, u32::from(CommandStatus::EsmeRinvbndsts));
     drop(first);
     let mut second = smsc.client(receiver()).await;
     let (sequence, _) = second.receipt().await;
@@ -219,7 +238,7 @@ async fn limits_are_told_and_a_hanging_centre_says_nothing() {
     let mut client = smsc.client(transmitter()).await;
     let mut statuses = Vec::new();
     for number in [100, 101, 102] {
-        statuses.push(client.ask(&submit(number)).await.status);
+        statuses.push(client.ask(&submit(number)).await.header.status);
     }
     assert_eq!(statuses, [0, 0, u32::from(CommandStatus::EsmeRthrottled)]);
 
@@ -227,14 +246,14 @@ async fn limits_are_told_and_a_hanging_centre_says_nothing() {
     let mut client = smsc.client(transmitter()).await;
     client.send(&submit(0)).await;
     let next = client.ask(&submit(1)).await;
-    assert_eq!((next.status, next.sequence), (u32::from(CommandStatus::EsmeRmsgqful), client.sequence));
+    assert_eq!((next.header.status, next.header.sequence), (u32::from(CommandStatus::EsmeRmsgqful), client.sequence));
 }
 
 #[tokio::test]
 async fn the_line_is_cut_and_mended_and_what_is_owed_is_kept() {
     let smsc = Running::start(settings(Script::default())).await;
     let mut client = smsc.client(transceiver("secret")).await;
-    message_id(client.ask(&submit(0)).await);
+    message_id(&client.ask(&submit(0)).await);
     client.receipt().await;
     smsc.controls.cut();
     assert!(client.hear().await.is_none());
@@ -252,9 +271,9 @@ async fn a_stop_unbinds_every_session() {
     let mut client = smsc.client(transceiver("secret")).await;
     smsc.stop.take().expect("once").send(()).expect("runs");
     let unbind = client.hear().await.expect("told");
-    assert_eq!(unbind.id, u32::from(CommandId::Unbind));
+    assert_eq!(unbind.header.command, u32::from(CommandId::Unbind));
     let mut out = BytesMut::new();
-    wire::put(&mut out, unbind.sequence, &Pdu::UnbindResp);
+    wire::put(&mut out, unbind.header.sequence, &Pdu::UnbindResp);
     client.stream.write_all(&out).await.expect("writes");
     assert!(client.hear().await.is_none());
     smsc.tasks.join_next().await.expect("one task").expect("ends");

@@ -1,57 +1,31 @@
-//! PDUs as bytes: a length, a header of sixteen bytes, a body. Only a bad length ends a session.
+//! What the centre reads and writes; PDUs are told apart as our own client does it (`carrier::smpp::framing`).
 
 use bytes::{BufMut, BytesMut};
 use rusmpp::decode::DecodeWithLength;
 use rusmpp::encode::{Encode, Length};
 use rusmpp::{Command, CommandId, CommandStatus, Pdu};
 
-const HEADER_BYTES: usize = 16;
-const PDU_BYTES_MAX: usize = 64 * 1_024;
+use crate::carrier::smpp::framing::{Frame, HEADER_BYTES, Header};
+
 /// The bit of a command id that a response has.
 const RESPONSE: u32 = 0x8000_0000;
 
-/// A PDU as it came, its body not yet read.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) id: u32,
-    pub(super) status: u32,
-    pub(super) sequence: u32,
-    /// Everything after the length: header and body.
-    rest: BytesMut,
+/// Whether it answers something of ours.
+pub(super) const fn is_response(frame: &Frame) -> bool {
+    frame.header.command & RESPONSE != 0
 }
 
-/// The peer and we no longer agree where a PDU begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a PDU of {0} bytes")]
-pub(super) struct BadLength(usize);
-
-impl Frame {
-    /// Takes the next whole PDU off the front of `buffer`, if there is one.
-    pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Self>, BadLength> {
-        let Some(length) = word(buffer, 0).map(as_count) else { return Ok(None) };
-        if !(HEADER_BYTES..=PDU_BYTES_MAX).contains(&length) {
-            return Err(BadLength(length));
-        }
-        if buffer.len() < length {
-            return Ok(None);
-        }
-        let pdu = buffer.split_to(length);
-        let [id, status, sequence] = [4, 8, 12].map(|at| word(&pdu, at).unwrap_or_default());
-        let mut rest = pdu;
-        let _length = rest.split_to(4);
-        Ok(Some(Self { id, status, sequence, rest }))
+/// The body, or `None` if it cannot be read.
+pub(super) fn read(frame: &Frame) -> Option<Pdu> {
+    let Header { command, status, sequence } = frame.header;
+    let mut pdu = BytesMut::with_capacity(HEADER_BYTES + frame.body.len());
+    for word in [command, status, sequence] {
+        pdu.put_u32(word);
     }
-
-    pub(super) const fn is_response(&self) -> bool {
-        self.id & RESPONSE != 0
-    }
-
-    /// The body, or `None` if it cannot be read.
-    pub(super) fn pdu(mut self) -> Option<Pdu> {
-        let length = self.rest.len();
-        let (command, _) = Command::decode(&mut self.rest, length).ok()?;
-        command.pdu().cloned()
-    }
+    pdu.put_slice(&frame.body);
+    let length = pdu.len();
+    let (command, _) = Command::decode(&mut pdu, length).ok()?;
+    command.pdu().cloned()
 }
 
 /// Appends a whole PDU.
@@ -79,45 +53,36 @@ fn put_header(out: &mut BytesMut, length: usize, id: u32, status: u32, sequence:
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_be_bytes)
-}
-
-fn as_count(word: u32) -> usize {
-    usize::try_from(word).unwrap_or(usize::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carrier::smpp::framing::Frames;
+
+    fn frames(bytes: &[u8]) -> Vec<Frame> {
+        let mut frames = Frames::default();
+        frames.buffer().extend_from_slice(bytes);
+        std::iter::from_fn(|| frames.next_frame().expect("sane")).collect()
+    }
 
     #[test]
-    fn pdus_come_in_any_pieces() {
+    fn what_is_written_is_read() {
         let mut sent = BytesMut::new();
         put(&mut sent, 7, &Pdu::EnquireLink);
         put_refusal(&mut sent, u32::from(CommandId::SubmitSm), CommandStatus::EsmeRthrottled, 8);
         put_nack(&mut sent, 9);
-        let (mut buffer, mut seen) = (BytesMut::new(), Vec::new());
-        for byte in sent {
-            buffer.put_u8(byte);
-            while let Some(frame) = Frame::take(&mut buffer).expect("sane") {
-                seen.push((frame.id, frame.status, frame.sequence, frame.is_response()));
-            }
-        }
+        let seen: Vec<_> = frames(&sent)
+            .iter()
+            .map(|frame| (frame.header.command, frame.header.status, frame.header.sequence, is_response(frame)))
+            .collect();
         assert_eq!(seen, [(0x15, 0, 7, false), (0x8000_0004, 0x58, 8, true), (0x8000_0000, 3, 9, true)]);
+        assert_eq!(read(&frames(&sent)[0]), Some(Pdu::EnquireLink));
     }
 
     #[test]
-    fn a_bad_length_is_told_and_a_bad_body_is_none() {
-        for length in [0_u32, 15, 65_537, u32::MAX] {
-            let mut buffer = BytesMut::from(&length.to_be_bytes()[..]);
-            assert!(Frame::take(&mut buffer).is_err(), "{length}");
-        }
+    fn a_body_that_cannot_be_read_is_none() {
         let mut submit = BytesMut::new();
         put_header(&mut submit, HEADER_BYTES + 3, u32::from(CommandId::SubmitSm), 0, 1);
         submit.put_slice(b"abc");
-        let frame = Frame::take(&mut submit).expect("sane").expect("whole");
-        assert_eq!(frame.sequence, 1);
-        assert!(frame.pdu().is_none());
+        assert!(read(&frames(&submit)[0]).is_none());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nexo_route::actors::supervise::{Budget, Tasks, Tree};
 use nexo_route::actors::tracking::{InFlight, Tracking};
 use nexo_route::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, ReceiptState, Subject};
-use nexo_route::domain::carrier::Carrier;
+use nexo_route::domain::carrier::{Carrier, CarrierSource};
 use nexo_route::domain::delivery::CarrierStatus;
 use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::MicroUsd;
@@ -116,7 +116,7 @@ pub(super) async fn charged(store: &Store, account: AccountId, to: Phone, settle
         phone_sealed: keyring().seal_phone(delivery, to),
         metadata_sealed: None,
         carrier: Carrier::new("viettel").expect("sane"),
-        carrier_source: nexo_route::domain::carrier::CarrierSource::Prefix,
+        carrier_source: CarrierSource::Prefix,
         channel: Channel::Sms,
         price: MicroUsd::from_micros(22_000),
         settle_after,

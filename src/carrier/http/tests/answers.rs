@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::settings;
 use crate::carrier::http::answer::{Verdict, judge};
-use crate::carrier::http::line::Answer;
+use crate::carrier::http::exchange::Answer;
 use crate::carrier::upstream::FailureClass;
 use crate::config::upstreams::http::HttpConfig;
 use crate::domain::reference::Reference;

@@ -152,12 +152,11 @@ impl Session {
         let is_sender = |address: &str| {
             config.sender.address == address || config.senders.values().any(|sender| sender.address == address)
         };
-        let pdu = delivery_answer(command);
         let receipt = match report(delivery, &shared.id, config.id_base, is_sender) {
             Report::Receipt(receipt) => receipt,
             other => {
                 shared.meter.delivery(if other == Report::Message { "message" } else { "nameless" });
-                return self.outbox.push(message::answer(pdu, OK, sequence), None);
+                return self.outbox.push(message::answer(delivery_answer(command), OK, sequence), None);
             }
         };
         shared.meter.delivery("receipt");
@@ -168,10 +167,11 @@ impl Session {
             shared.meter.receipt_seconds.record(took);
         }
         let put = shared.sink.put(receipt);
-        self.puts.push(put.map(move |result| Stored { pdu, sequence, result }).boxed());
+        self.puts.push(put.map(move |result| Stored { command, sequence, result }).boxed());
     }
 }
 
-fn delivery_answer(command: u32) -> Pdu {
+/// The answer to a `deliver_sm` or a `data_sm`.
+pub(super) fn delivery_answer(command: u32) -> Pdu {
     if command == command::DATA_SM { DataSmResp::default().into() } else { DeliverSmResp::default().into() }
 }

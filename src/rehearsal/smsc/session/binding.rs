@@ -13,8 +13,8 @@ const SYSTEM_ID: &[u8] = b"NEXOSMSC\0";
 
 impl Session {
     /// Answers a bind; a wrong one ends the connection.
-    pub(super) fn bind(&mut self, sequence: u32, id: u32, pdu: Option<Pdu>) {
-        let (role, system_id, password) = match &pdu {
+    pub(super) fn bind(&mut self, sequence: u32, id: u32, pdu: Option<&Pdu>) {
+        let (role, system_id, password) = match pdu {
             Some(Pdu::BindTransmitter(bind)) => (Role::Transmitter, &bind.system_id, &bind.password),
             Some(Pdu::BindReceiver(bind)) => (Role::Receiver, &bind.system_id, &bind.password),
             Some(Pdu::BindTransceiver(bind)) => (Role::Transceiver, &bind.system_id, &bind.password),

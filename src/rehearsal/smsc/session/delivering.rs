@@ -6,8 +6,9 @@ use rusmpp::{CommandId, CommandStatus, Pdu};
 use tokio::time::Instant;
 
 use super::{IDLE, InHand, Role, Session, UNSENT_MAX, next};
+use crate::carrier::smpp::framing::{Frame, Header};
 use crate::clock;
-use crate::rehearsal::smsc::wire::{self, Frame};
+use crate::rehearsal::smsc::wire;
 
 /// Receipts that await their acknowledgement on one session.
 const IN_HAND_MAX: usize = 100;
@@ -58,15 +59,18 @@ impl Session {
 
     /// An acknowledgement, or the answer to something of ours.
     pub(super) fn response(&mut self, frame: &Frame) {
+        let Header { command, status, sequence } = frame.header;
         let is_receipts =
-            frame.id == u32::from(CommandId::DeliverSmResp) || frame.id == u32::from(CommandId::GenericNack);
-        if frame.id == u32::from(CommandId::UnbindResp) {
+            command == u32::from(CommandId::DeliverSmResp) || command == u32::from(CommandId::GenericNack);
+        if command == u32::from(CommandId::UnbindResp) {
             self.ending = true;
         }
-        let Some(InHand { receipt, .. }) = self.in_hand.remove(&frame.sequence).filter(|_| is_receipts) else { return };
+        let Some(InHand { receipt, .. }) = (if is_receipts { self.in_hand.remove(&sequence) } else { None }) else {
+            return;
+        };
         let id = self.centre.settings.response_ids.write(receipt.id);
-        self.centre.journal.acknowledged(self.number, &id, receipt.stat(), frame.status);
-        match CommandStatus::from(frame.status) {
+        self.centre.journal.acknowledged(self.number, &id, receipt.stat(), status);
+        match CommandStatus::from(status) {
             CommandStatus::EsmeRsyserr
             | CommandStatus::EsmeRmsgqful
             | CommandStatus::EsmeRthrottled
