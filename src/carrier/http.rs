@@ -18,7 +18,6 @@ mod retry_after;
 mod sending;
 mod throttle;
 mod vitals;
-pub(in crate::carrier) mod way;
 
 use std::fmt;
 use std::sync::Arc;
