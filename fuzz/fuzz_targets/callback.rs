@@ -11,6 +11,7 @@ use nexo_route::carrier::http::receipt::of_callback;
 use nexo_route::carrier::upstream::{ReceiptState, Subject};
 use nexo_route::config::SecretText;
 use nexo_route::config::upstreams::http::{CallbackConfig, Class, Form, Pointer, Proof, ReceiptMapping, Source};
+use nexo_route::domain::allowlist::Allowlist;
 use nexo_route::domain::reference::UpstreamId;
 
 fn body(pointer: &str) -> Source {
@@ -20,7 +21,7 @@ fn body(pointer: &str) -> Source {
 fn config(form: Form) -> CallbackConfig {
     CallbackConfig {
         proof: Proof::Query { name: "token".into(), value: SecretText::new("secret").expect("a secret") },
-        allow: Vec::new(),
+        allow: Allowlist::default(),
         form,
         attempt: Some(Source::Query("attempt".into())),
         reference: Some(body(if form == Form::Json { "/data/0/id" } else { "/id" })),
