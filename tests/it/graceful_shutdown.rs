@@ -62,7 +62,8 @@ async fn refunded(engine: Engine) {
     let house = House::with(engine, &settings).await;
     let customer = house.customer(Purse::full()).await;
     let node = house.node();
-    let answers = customer.volley((0..9).map(|n| customer.order(&phone(n)))).await;
+    // Of a carrier with one channel: two channels would share the rate.
+    let answers = customer.volley((0..9).map(|n| customer.order(&format!("+8490{:07}", 2_100_000 + n)))).await;
     for answer in answers {
         answer.expect(202);
     }

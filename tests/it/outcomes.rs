@@ -36,7 +36,7 @@ const TABLE: [Row; 22] = [
     (0, 202, "", DELIVERED, VOICE, None),
     (1, 202, "", DELIVERED, VOICE, None),
     (2, 202, "", FAILED, BOTH, Some("unreachable")),
-    (3, 202, "", FAILED, BOTH, Some("invalid_number")),
+    (3, 202, "", FAILED, VOICE, Some("invalid_number")),
     (4, 202, "", FAILED, BOTH, Some("rejected")),
     (5, 202, "", FAILED, BOTH, Some("expired")),
     (6, 202, "", DELIVERED, BOTH, None),

@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::exchange::{Answer, Undone, Wire};
-use super::way::Way;
 use crate::config::upstreams::http::HttpConfig;
 use crate::domain::endpoint_url::{EndpointUrl, Host};
 use crate::wire::dns::Dns;
@@ -53,11 +52,30 @@ struct Kept {
     since: Instant,
 }
 
+/// Whom lines go to, and what they are given.
+#[derive(Clone, Debug)]
+pub(in crate::carrier) struct Way {
+    pub(in crate::carrier) url: EndpointUrl,
+    /// PEM with certificate authorities to trust besides the public ones.
+    pub(in crate::carrier) extra_ca_file: Option<String>,
+    pub(in crate::carrier) connect_timeout: Duration,
+    pub(in crate::carrier) answer_timeout: Duration,
+    pub(in crate::carrier) keep_alive: Duration,
+    pub(in crate::carrier) kept_max: usize,
+}
+
 impl Lines {
     /// # Errors
     /// [`TlsError`] if the extra authorities cannot be read.
     pub(super) fn new(config: &HttpConfig) -> Result<Self, TlsError> {
-        Self::to(Way::from(config))
+        Self::to(Way {
+            url: config.url.clone(),
+            extra_ca_file: config.extra_ca_file.clone(),
+            connect_timeout: config.connect_timeout,
+            answer_timeout: config.answer_timeout,
+            keep_alive: config.keep_alive,
+            kept_max: config.in_flight_max,
+        })
     }
 
     /// # Errors

@@ -14,8 +14,7 @@ use tokio::time::Instant;
 
 use super::Directory;
 use crate::carrier::http::exchange::Undone;
-use crate::carrier::http::line::Lines;
-use crate::carrier::http::way::Way;
+use crate::carrier::http::line::{Lines, Way};
 use crate::config::carriers::LookUpConfig;
 use crate::config::millis;
 use crate::domain::endpoint_url::EndpointUrl;
