@@ -11,6 +11,5 @@ mod liveness;
 mod receipts;
 mod sessions;
 mod simulator;
-mod smppy;
 mod throttling;
 mod wire;
