@@ -3,6 +3,7 @@
 //! It opens when it has its first job, puts itself back among the idle ones after every whole answer, and ends when the
 //! daemon closes it or the answer makes no sense.
 
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -52,7 +53,7 @@ async fn live(run: Rc<Run>, orders: mpsc::Sender<Order>, mut inbox: mpsc::Receiv
     let mut stream = None;
     let mut buffer = Vec::with_capacity(1_024);
     while let Some(order) = inbox.recv().await {
-        if stream.is_none() {
+        if stream.as_ref().is_none_or(is_closed) {
             stream = connect(&run).await;
         }
         if let Order::Send(job) = order {
@@ -78,6 +79,13 @@ async fn connect(run: &Run) -> Option<TcpStream> {
     let stream = TcpStream::connect(run.to).await.ok()?;
     stream.set_nodelay(true).ok()?;
     Some(stream)
+}
+
+/// Whether the daemon has closed an idle connection (one that was opened early and sends nothing for 5 s): like any client
+/// with a pool, nothing is sent on it any more.
+fn is_closed(stream: &TcpStream) -> bool {
+    let silent = stream.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    !silent
 }
 
 /// One request and its whole answer; `None` if the connection broke in between.

@@ -7,6 +7,12 @@ use std::sync::Arc;
 
 use crate::domain::money::MicroUsd;
 
+/// Whether a name can be a metric label: 1–32 lowercase ASCII letters, digits and `_`.
+pub(super) fn is_label(name: &str) -> bool {
+    let sane = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=32).contains(&name.len()) && name.bytes().all(sane)
+}
+
 /// The name of a carrier as the API shows it, e.g. `viettel`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Carrier(Arc<str>);
@@ -15,8 +21,7 @@ impl Carrier {
     /// A name of 1–32 lowercase ASCII letters, digits and `_`; `None` otherwise (it becomes a metric label).
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let sane = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        ((1..=32).contains(&name.len()) && name.bytes().all(sane)).then(|| Self(name.into()))
+        is_label(name).then(|| Self(name.into()))
     }
 
     #[must_use]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::carrier::is_label;
+
 /// The name of an upstream in settings, logs, metrics and rows; cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct UpstreamId(pub Arc<str>);
@@ -11,8 +13,7 @@ impl UpstreamId {
     /// A name of 1–32 lowercase ASCII letters, digits and `_`; `None` otherwise (it becomes a metric label).
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let sane = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        ((1..=32).contains(&name.len()) && name.bytes().all(sane)).then(|| Self(name.into()))
+        is_label(name).then(|| Self(name.into()))
     }
 
     #[must_use]

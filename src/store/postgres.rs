@@ -5,23 +5,26 @@
 
 mod commit;
 mod failure;
+mod lease;
 mod parameters;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
+use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Config, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::commit::{Ended, commit};
-use self::failure::{no_connection, slow, translate};
+use self::failure::{slow, translate};
+pub(super) use self::lease::Connection;
+use self::lease::{Lease, lease, pool};
 use self::parameters::{parameters, scalar_ids};
 use super::error::{CommitError, StoreError};
 use super::reads::Reader;
@@ -159,22 +162,6 @@ fn failed(ended: &JoinError) -> StoreError {
     }
 }
 
-fn pool(config: Config, max: usize) -> Result<Pool, StoreError> {
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let wait = Some(Duration::from_secs(2));
-    Pool::builder(manager)
-        .max_size(max)
-        .timeouts(Timeouts { wait, create: wait, recycle: wait })
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| StoreError::Internal(error.to_string()))
-}
-
-async fn lease(pool: &Pool) -> Result<Lease, StoreError> {
-    let object = pool.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))?;
-    Ok(Lease(Some(object)))
-}
-
 async fn read<T, F>(pool: &Pool, begin: &str, work: F) -> Result<T, StoreError>
 where
     F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
@@ -203,33 +190,6 @@ async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
     }
     lease.keep();
     Ok(())
-}
-
-/// A connection that a writer keeps between transactions.
-#[derive(Debug)]
-pub(super) struct Connection(Lease);
-
-/// A pooled connection in a transaction. Dropped before [`Lease::keep`], it is closed instead of given back: a
-/// transaction that was cut off must not leak into the next one.
-#[derive(Debug)]
-pub(super) struct Lease(Option<Object>);
-
-impl Lease {
-    fn object(&self) -> &Object {
-        self.0.as_ref().expect("the connection is there until the lease ends")
-    }
-
-    fn keep(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            drop(Object::take(object));
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use tokio::time::Instant;
 
 use super::State;
 use crate::actors::dispatch::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
-
 use crate::actors::dispatch::links::Blocked;
 use crate::actors::dispatch::waiting::{Next, Waiting};
 use crate::carrier::upstream::Outcome;

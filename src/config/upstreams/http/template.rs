@@ -31,18 +31,6 @@ pub enum Placeholder {
 }
 
 impl Placeholder {
-    const ALL: [Self; 9] = [
-        Self::Phone,
-        Self::PhoneNational,
-        Self::PhoneDigits,
-        Self::Code,
-        Self::Text,
-        Self::Channel,
-        Self::AttemptId,
-        Self::CallbackUrl,
-        Self::Reference,
-    ];
-
     /// What a request to send may say.
     pub(super) const OF_A_REQUEST: &[Self] = &[
         Self::Phone,
@@ -140,7 +128,7 @@ impl Piece {
 
 fn unknown(name: &str, allowed: &[Placeholder]) -> String {
     let names: Vec<String> = allowed.iter().map(|known| format!("{{{}}}", known.as_str())).collect();
-    let known = Placeholder::ALL.iter().any(|known| known.as_str() == name);
+    let known = Placeholder::OF_A_REQUEST.iter().chain([&Placeholder::Reference]).any(|known| known.as_str() == name);
     let what = if known { "cannot stand here" } else { "is no placeholder" };
     format!("{{{}}} {what}; there is {}", name.chars().take(40).collect::<String>(), names.join(" "))
 }

@@ -1,0 +1,52 @@
+//! Connections: pooled, leased for a transaction, kept by a writer between its own.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::{Config, NoTls};
+
+use super::failure::no_connection;
+use crate::store::error::StoreError;
+
+pub(super) fn pool(config: Config, max: usize) -> Result<Pool, StoreError> {
+    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let wait = Some(Duration::from_secs(2));
+    Pool::builder(manager)
+        .max_size(max)
+        .timeouts(Timeouts { wait, create: wait, recycle: wait })
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| StoreError::Internal(error.to_string()))
+}
+
+pub(super) async fn lease(pool: &Pool) -> Result<Lease, StoreError> {
+    let object = pool.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))?;
+    Ok(Lease(Some(object)))
+}
+
+/// A connection that a writer keeps between transactions.
+#[derive(Debug)]
+pub(in crate::store) struct Connection(pub(super) Lease);
+
+/// A pooled connection in a transaction. Dropped before [`Lease::keep`], it is closed instead of given back: a
+/// transaction that was cut off must not leak into the next one.
+#[derive(Debug)]
+pub(in crate::store) struct Lease(Option<Object>);
+
+impl Lease {
+    pub(super) fn object(&self) -> &Object {
+        self.0.as_ref().expect("the connection is there until the lease ends")
+    }
+
+    pub(super) fn keep(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}
