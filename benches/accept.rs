@@ -17,7 +17,7 @@ use nexo_route::domain::ids::{AccountId, BatchId, DeliveryId};
 use nexo_route::domain::money::MicroUsd;
 use nexo_route::domain::sealing::PhoneKey;
 use nexo_route::domain::time::Timestamp;
-use nexo_route::records::acceptance::{Order, Verdict, accept};
+use nexo_route::records::acceptance::{ID_SKEW_MAX, Order, Verdict, WINDOW, accept};
 use nexo_route::store::{Scalar, Statement, Store, Type};
 
 use database::{Database, Engine};
@@ -37,6 +37,7 @@ async fn furnished(engine: Engine) -> (Database, Store) {
     let database = Database::fresh(engine).await.expect("a database");
     let store = Store::open(&database.url, 1).await.expect("opens");
     store.migrate().await.expect("migrates");
+    store.remember_windows(WINDOW, ID_SKEW_MAX).await.expect("fills");
     for n in 0..ACCOUNTS {
         let scalars = [Scalar::Id([n; 16]), Scalar::I64(i64::MAX / 2)];
         let fund = store.write(move |tx| Box::pin(async move { tx.execute(&FUND, &[], &scalars).await }));

@@ -194,6 +194,19 @@ impl Store {
         }
     }
 
+    /// Takes the phones' windows of a SQLite file into the writer's memory, where claims cost no page of their own. A claim
+    /// holds its phone for `window`, and the id of its delivery is at most `skew` older than it. For the one daemon that
+    /// serves the file, once, with the schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the windows are on disk then, as before.
+    pub async fn remember_windows(&self, window: Duration, skew: Duration) -> Result<(), StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.remember_windows(window, skew).await,
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Closes the connections; transactions after this fail.
     pub fn close(&self) {
         if let Engine::Postgres(postgres) = &*self.engine {

@@ -13,6 +13,7 @@ use crate::config::carriers::{CarrierTable, CarrierTableError};
 use crate::config::upstreams::UpstreamConfig;
 use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
+use crate::records::acceptance::{ID_SKEW_MAX, WINDOW};
 use crate::records::keyring;
 use crate::store::{Store, StoreError};
 use crate::wire::tls;
@@ -100,6 +101,7 @@ pub(super) async fn open_store(
     if !applied.is_empty() {
         tracing::info!(versions = ?applied, "migrations applied");
     }
+    store.remember_windows(WINDOW, ID_SKEW_MAX).await?;
     let enrolled = Arc::clone(keyring);
     let enrol = store
         .write(move |tx| {

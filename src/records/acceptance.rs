@@ -23,7 +23,7 @@ use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 /// One code per phone in this time, over all accounts and nodes (seed: API reference §10; it is the carrier's rule).
 pub const WINDOW: Duration = Duration::from_secs(30);
 /// An id must carry a time this near to the database's: the sweeper walks the primary key by age.
-const ID_SKEW_MAX: Duration = Duration::from_secs(10);
+pub const ID_SKEW_MAX: Duration = Duration::from_secs(10);
 
 /// One OTP that asks to be accepted; everything that its rows will hold, and nothing secret.
 #[derive(Clone, Debug)]

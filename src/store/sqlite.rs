@@ -5,12 +5,14 @@
 
 mod threads;
 mod tx;
+mod windows;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -137,6 +139,11 @@ impl Sqlite {
         file.try_lock().map_err(|_| unavailable("another daemon serves this database".into()))?;
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
+    }
+
+    pub(super) async fn remember_windows(&self, window: Duration, skew: Duration) -> Result<(), StoreError> {
+        let job = on_thread(&self.writer, move |tx| windows::remember(&mut tx.sqlite().connection(), window, skew));
+        job.await.unwrap_or_else(|| Err(gone()))
     }
 }
 

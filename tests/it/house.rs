@@ -19,6 +19,7 @@ pub mod witness;
 
 use std::time::Duration;
 
+use nexo_route::records::acceptance::{ID_SKEW_MAX, WINDOW};
 use nexo_route::store::Store;
 use tokio::time::Instant;
 
@@ -47,13 +48,19 @@ pub trait Fixture: Sized {
     async fn lend(engine: Engine, test: impl AsyncFnOnce(Self));
 }
 
-/// A migrated database, without the house around it.
+/// A migrated database, with its windows where a daemon has them.
+pub async fn open_as_a_daemon_does(database: &Database) -> Store {
+    let store = Store::open(&database.url, 2).await.expect("opens");
+    store.migrate().await.expect("migrates");
+    store.remember_windows(WINDOW, ID_SKEW_MAX).await.expect("fills");
+    store
+}
+
+/// A database, without the house around it.
 impl Fixture for Store {
     async fn lend(engine: Engine, test: impl AsyncFnOnce(Self)) {
         let database = Database::fresh(engine).await.expect("a database");
-        let store = Self::open(&database.url, 2).await.expect("opens");
-        store.migrate().await.expect("migrates");
-        test(store).await;
+        test(open_as_a_daemon_does(&database).await).await;
         database.remove().await.expect("goes");
     }
 }

@@ -2,6 +2,7 @@
 //! what a page of plain Rust says, on both engines, in batches of any mixture.
 
 mod age;
+mod reopened;
 mod rows;
 
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ both_engines! {
     async fn folding_old_deliveries_keeps_the_sums(store: Store) { age::folding(store).await }
     async fn a_carriers_remainder_holds_a_phone_and_never_frees_one_that_was_called(store: Store) { holds(store).await }
     async fn an_unknown_commit_is_resolved_either_way(store: Store) { unknown(store).await }
+    async fn windows_are_what_they_were_when_the_database_is_opened_again(engine: Engine) { reopened::windows(engine).await }
+    async fn a_claim_is_written_once(engine: Engine) { reopened::what_is_written(engine).await }
 }
 
 /// What the database should hold.

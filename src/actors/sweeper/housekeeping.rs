@@ -31,8 +31,8 @@ const KEEP_BATCHES: Duration = Duration::from_secs(60 * 60);
 const KEEP_CARRIER_ATTEMPTS: Duration = Duration::from_secs(48 * 60 * 60);
 /// How long a receipt waits for its attempt to be named: longer than any ack.
 const KEEP_PARKED: Duration = Duration::from_secs(60);
-/// Windows are read for their remainder a while after their end; then they are of no use.
-const KEEP_WINDOWS: Duration = Duration::from_secs(10 * 60);
+/// A window is of no use after its end; what is dropped later spares a phone that is called again its new row.
+const KEEP_WINDOWS: Duration = Duration::from_secs(30);
 
 pub(super) struct Housekeeping {
     store: Store,
