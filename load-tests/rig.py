@@ -184,6 +184,11 @@ class Postgres:
         self.sql(f"CREATE DATABASE {name}")
         return self.url.rsplit("/", 1)[0] + "/" + name
 
+    def drop_databases(self):
+        for name in self.sql("SELECT datname FROM pg_database WHERE datname <> 'postgres' AND NOT datistemplate").split():
+            self.sql(f"DROP DATABASE {name} WITH (FORCE)")
+        self.sql("CHECKPOINT")
+
     def pids(self):
         """The postmaster and its children."""
         found = []
