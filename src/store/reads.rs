@@ -82,9 +82,10 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
+        // In a box: whoever may read, but mostly does not, would carry two kilobytes of room for it through every move.
         match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(reader, work).await,
-            Engine::Postgres(postgres) => postgres.read(reader, work).await,
+            Engine::Sqlite(sqlite) => Box::pin(sqlite.read(reader, work)).await,
+            Engine::Postgres(postgres) => Box::pin(postgres.read(reader, work)).await,
         }
     }
 
