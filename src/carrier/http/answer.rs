@@ -1,15 +1,18 @@
 //! What an answer means: the first rule that matches it, or its status where none does.
 //!
 //! An answer that nobody foresaw is never taken for a yes: where the operator has said what a yes looks like, any other answer
-//! of success is ambiguous, and so is whatever came instead of the API (HTML).
+//! of success is ambiguous, and so is whatever came instead of the API (HTML). What repeats the code is withheld here, before
+//! anybody can log or keep it.
 
 use std::time::Duration;
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::exchange::Answer;
 use crate::carrier::upstream::FailureClass;
 use crate::config::upstreams::http::{AnswerRule, Answered, Class, HttpConfig, OneOrMany, Pointer, Scalar};
+use crate::domain::code::OtpCode;
 use crate::domain::delivery::{CarrierStatus, HOLD_MAX};
 use crate::domain::reference::Reference;
 
@@ -27,7 +30,7 @@ pub(super) enum Verdict {
     Ambiguous,
 }
 
-/// A verdict, with the provider's own word for it.
+/// A verdict, with the provider's own word for it, which does not hold the code.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
@@ -36,7 +39,8 @@ pub(super) struct Judged {
     pub(super) foreseen: bool,
 }
 
-pub(super) fn judge(config: &HttpConfig, answer: &Answer) -> Judged {
+/// What `answer` to a request with `code` means.
+pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Judged {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let plain = CarrierStatus::clean(&format!("HTTP {}", answer.status));
     let Some(rule) = config.answers.iter().find(|rule| matches(rule, answer.status, body.as_ref())) else {
@@ -47,7 +51,8 @@ pub(super) fn judge(config: &HttpConfig, answer: &Answer) -> Judged {
     let asked = asked.or(answer.retry_after).or(rule.retry_after_s.map(|s| Duration::from_secs(s.into())));
     let verdict = match rule.means {
         Answered::Accepted => {
-            Verdict::Accepted { reference: at(&rule.reference).and_then(|text| Reference::new(&text)) }
+            let name = at(&rule.reference).filter(|text| text != code.expose());
+            Verdict::Accepted { reference: name.and_then(|text| Reference::new(&text)) }
         }
         Answered::Refused => Verdict::Refused { class: rule.class.into() },
         Answered::PerPhone => Verdict::PerPhone { retry_after: hold(asked.or(config.per_phone_gap)) },
@@ -55,8 +60,14 @@ pub(super) fn judge(config: &HttpConfig, answer: &Answer) -> Judged {
         Answered::NotSent => Verdict::NotSent,
         Answered::Ambiguous => Verdict::Ambiguous,
     };
-    let status = at(&rule.word).map_or(plain, |word| CarrierStatus::clean(&word));
+    let status = at(&rule.word).map_or(plain, |word| without_code(&word, code));
     Judged { verdict, status, foreseen: true }
+}
+
+/// The provider's word, unless it repeats the code, in one piece or digit by digit: that is kept nowhere.
+fn without_code(word: &str, code: &OtpCode) -> CarrierStatus {
+    let digits: Zeroizing<String> = Zeroizing::new(word.chars().filter(char::is_ascii_digit).collect());
+    CarrierStatus::clean(if digits.contains(code.expose()) { "[withheld]" } else { word })
 }
 
 fn by_status(config: &HttpConfig, answer: &Answer) -> Verdict {

@@ -34,8 +34,8 @@ impl Shared {
                 Ok(judged) => judged,
                 Err(not_sent) => return maybe.unwrap_or(not_sent),
             };
-            let status = without_code(judged.status, &attempt);
-            match judged.verdict {
+            let Judged { verdict, status, .. } = judged;
+            match verdict {
                 Verdict::Accepted { reference } => {
                     self.throttle.went_well();
                     return self.accepted(&attempt, reference).await;
@@ -56,8 +56,9 @@ impl Shared {
                     return maybe.unwrap_or(Outcome::PerPhone { retry_after });
                 }
                 Verdict::NotSent => return maybe.unwrap_or(Outcome::NotSent { status }),
-                // The answer is of the key, whichever request was the first to bring it.
-                Verdict::Refused { class } => return Outcome::Refused { class, status },
+                // It may be of the second request alone ("in progress", a proxy in front of the provider), while the first is
+                // being worked on. A true refusal that is told again costs a wait; a false one would call the phone twice.
+                Verdict::Refused { class } => return maybe.unwrap_or(Outcome::Refused { class, status }),
             }
         }
     }
@@ -83,7 +84,7 @@ impl Shared {
                 return Ok(Judged { verdict: Verdict::Ambiguous, status, foreseen: true });
             }
         };
-        let judged = judge(&self.config, &answer);
+        let judged = judge(&self.config, &answer, &attempt.code);
         self.meters.answered(answer.status, &judged, started.elapsed());
         self.vitals.reached();
         match judged.verdict {
@@ -120,9 +121,4 @@ impl Shared {
         }
         Outcome::Accepted
     }
-}
-
-/// The provider's word, unless it repeats the code: that is kept nowhere.
-fn without_code(status: CarrierStatus, attempt: &Attempt) -> CarrierStatus {
-    if status.as_str().contains(attempt.code.expose()) { CarrierStatus::clean("[withheld]") } else { status }
 }

@@ -9,6 +9,7 @@ use crate::carrier::http::answer::{Verdict, judge};
 use crate::carrier::http::exchange::Answer;
 use crate::carrier::upstream::FailureClass;
 use crate::config::upstreams::http::HttpConfig;
+use crate::domain::code::OtpCode;
 use crate::domain::reference::Reference;
 
 const RULES: &str = r#"
@@ -26,7 +27,11 @@ answers = [
 
 fn verdict(config: &HttpConfig, status: u16, body: &str, retry_after: Option<u64>) -> Verdict {
     let retry_after = retry_after.map(Duration::from_secs);
-    judge(config, &Answer { status, retry_after, is_html: false, body: Bytes::from(body.to_owned()) }).verdict
+    judge(config, &Answer { status, retry_after, is_html: false, body: Bytes::from(body.to_owned()) }, &code()).verdict
+}
+
+fn code() -> OtpCode {
+    OtpCode::parse("482917").expect("a code")
 }
 
 fn accepted(reference: Option<&str>) -> Verdict {
@@ -86,8 +91,21 @@ fn without_rules_the_status_says_it() {
 fn a_providers_word_is_kept_where_the_settings_say_and_nothing_is_foreseen_without_a_rule() {
     let config = settings("127.0.0.1:1", RULES);
     let body = Bytes::from_static(br#"{"result":{"code":0,"text":"queued\u0000 ok"}}"#);
-    let judged = judge(&config, &Answer { status: 202, retry_after: None, is_html: false, body: body.clone() });
+    let judged =
+        judge(&config, &Answer { status: 202, retry_after: None, is_html: false, body: body.clone() }, &code());
     assert_eq!((judged.status.as_str(), judged.foreseen), ("queued ok", true));
-    let judged = judge(&config, &Answer { status: 201, retry_after: None, is_html: false, body });
+    let judged = judge(&config, &Answer { status: 201, retry_after: None, is_html: false, body }, &code());
     assert_eq!((judged.status.as_str(), judged.foreseen), ("HTTP 201", false));
+}
+
+#[test]
+fn what_repeats_the_code_is_neither_a_word_nor_a_name() {
+    let config = settings("127.0.0.1:1", RULES);
+    let at_the_cut = format!("{}482917", "x".repeat(61));
+    for word in ["482917 la ma", "4 8 2 9 1 7", "48-29-17", "48\u{e9}2917", at_the_cut.as_str()] {
+        let body = serde_json::json!({ "result": { "code": 0, "ids": [482_917], "text": word } }).to_string();
+        let judged =
+            judge(&config, &Answer { status: 202, retry_after: None, is_html: false, body: body.into() }, &code());
+        assert_eq!((judged.verdict, judged.status.as_str()), (accepted(None), "[withheld]"), "{word}");
+    }
 }

@@ -1,15 +1,47 @@
 //! Providers that hang, flap, answer something else, answer late, or cannot be reached.
 
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::provider::{Does, Provider};
 use super::{PATIENCE, ambiguous, attempt, before, leaving_within, link, settings, status_of};
 use crate::carrier::upstream::{FailureClass, Health, Outcome, Upstream};
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::endpoint_url::EndpointUrl;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
 
 #[tokio::test]
 async fn a_provider_that_hangs_leaves_the_attempt_ambiguous_and_is_asked_once() {
@@ -137,6 +169,28 @@ async fn wrong_credentials_are_not_hammered() {
         assert!(matches!(outcome, Outcome::Refused { class: FailureClass::Misconfigured, .. }), "{outcome:?}");
     }
     assert_eq!(*link.health().borrow(), Health::Misconfigured);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_link_that_turns_misconfigured_logs_no_code() {
+    let refused = r#"answers = [
+        { status = "2xx", at = "/id", means = "accepted" },
+        { status = 403, means = "refused", class = "misconfigured", word = "/message" },
+    ]
+    receipts = "refunded""#;
+    let body = r#"{"message":"brandname: template mismatch \"482917 la ma xac thuc\""}"#;
+    let provider = Provider::start([Does::json("403 Forbidden", body)]).await;
+    let (link, _) = link(&settings(&provider.address.to_string(), refused));
+    let lines = Lines::default();
+    let logs = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
+    let guard = tracing::subscriber::set_default(logs);
+    for _ in 0..3 {
+        let outcome = link.dispatch(attempt()).await;
+        assert_eq!(status_of(&outcome), "[withheld]");
+    }
+    drop(guard);
+    let logged = lines.text();
+    assert!(logged.contains("the link's health has changed") && !logged.contains("482917"), "{logged}");
 }
 
 #[tokio::test]

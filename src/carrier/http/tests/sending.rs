@@ -52,6 +52,23 @@ async fn what_may_have_arrived_stays_ambiguous_whatever_a_later_try_meets() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_second_request_says_nothing_of_the_first() {
+    let refuses = r#"answers = [
+        { status = "2xx", at = "/id", means = "accepted" },
+        { status = 422, means = "refused", class = "invalid_number" },
+    ]
+    answer_timeout_ms = 400
+    receipts = "refunded""#;
+    for then in ["409 Conflict", "403 Forbidden", "404 Not Found", "302 Found", "400 Bad Request", "422 Unprocessable"]
+    {
+        let provider = Provider::start([Does::json("504 Gateway Timeout", ""), Does::json(then, "{}")]).await;
+        let (link, _) = link(&settings(&provider.address.to_string(), &format!("{KEYED}{refuses}")));
+        assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 504"), "{then}");
+        assert_eq!(provider.got().len(), 2, "{then}");
+    }
+}
+
+#[tokio::test]
 async fn a_throttled_attempt_keeps_its_place_and_goes_when_it_may() {
     let slower = Does::Answers("429 Too Many Requests", "Retry-After: 1\r\n", String::new());
     let provider = Provider::start([slower, taken()]).await;
