@@ -43,7 +43,10 @@ pub(super) struct Judged {
 pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Judged {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let plain = CarrierStatus::clean(&format!("HTTP {}", answer.status));
-    let Some(rule) = config.answers.iter().find(|rule| matches(rule, answer.status, body.as_ref())) else {
+    // A page that came instead of the API is no yes, unless the rule looks into it: HTML is no JSON, so none that does matches.
+    let is_page = |rule: &AnswerRule| rule.means == Answered::Accepted && rule.at.is_none() && answer.is_html;
+    let rule = config.answers.iter().find(|rule| matches(rule, answer.status, body.as_ref()));
+    let Some(rule) = rule.filter(|rule| !is_page(rule)) else {
         return Judged { verdict: by_status(config, answer), status: plain, foreseen: false };
     };
     let at = |pointer: &Option<Pointer>| text_at(body.as_ref(), pointer.as_ref()?);
@@ -51,7 +54,8 @@ pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Jud
     let asked = asked.or(answer.retry_after).or(rule.retry_after_s.map(|s| Duration::from_secs(s.into())));
     let verdict = match rule.means {
         Answered::Accepted => {
-            let name = at(&rule.reference).filter(|text| text != code.expose());
+            let name = rule.reference.as_ref().and_then(|pointer| name_at(body.as_ref(), pointer));
+            let name = name.filter(|text| text != code.expose());
             Verdict::Accepted { reference: name.and_then(|text| Reference::new(&text)) }
         }
         Answered::Refused => Verdict::Refused { class: rule.class.into() },
@@ -115,6 +119,12 @@ pub(super) fn text_at(body: Option<&Value>, pointer: &Pointer) -> Option<String>
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// The provider's name for an attempt. A number too long to be read exactly is none: it would be many attempts' name.
+pub(super) fn name_at(body: Option<&Value>, pointer: &Pointer) -> Option<String> {
+    let is_whole = body?.pointer(pointer.as_str()).is_some_and(|value| !value.is_f64());
+    is_whole.then(|| text_at(body, pointer)).flatten()
 }
 
 /// Seconds, rounded up, as a number or its text.

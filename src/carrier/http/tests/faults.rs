@@ -86,11 +86,15 @@ async fn a_provider_that_answers_html_has_not_said_yes() {
 }
 
 #[tokio::test]
-async fn a_provider_that_answers_html_without_rules_has_not_said_yes_either() {
+async fn a_page_is_no_yes_to_a_rule_that_does_not_look_into_it() {
     let provider =
         Provider::start([Does::Answers("200 OK", "Content-Type: TEXT/HTML; charset=utf-8\r\n", String::new())]).await;
-    let (link, _) = link(&settings(&provider.address.to_string(), "receipts = \"refunded\""));
-    assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 200"));
+    for rules in
+        ["", "answers = [{ status = \"2xx\", means = \"accepted\" }]\n", "answers = [{ means = \"accepted\" }]\n"]
+    {
+        let (link, _) = link(&settings(&provider.address.to_string(), &format!("{rules}receipts = \"charged\"")));
+        assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 200"), "{rules}");
+    }
 }
 
 #[tokio::test]

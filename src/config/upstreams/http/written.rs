@@ -9,7 +9,7 @@ use toml::Table;
 use super::answers::AnswerRule;
 use super::receipts::{WrittenCallback, WrittenPoll};
 use super::template::{JsonTemplate, Placeholder, Template};
-use super::{Auth, Content, HttpConfig, Method, Worth};
+use super::{Auth, Content, HttpConfig, Method, Proof, Worth};
 use crate::domain::endpoint_url::EndpointUrl;
 
 /// The code first, and nothing that an SMS would need more than 7 bits for.
@@ -72,7 +72,7 @@ impl TryFrom<Written> for HttpConfig {
             return Err("auth.hmac_sha256 signs a body: use json or form".to_owned());
         }
         let callback_url =
-            written.callback_url.map(|text| Template::parse(&text, &[Placeholder::AttemptId])).transpose();
+            written.callback_url.map(|text| Template::parse(&text, Placeholder::OF_A_CALLBACK_URL)).transpose();
         let callback_url = callback_url.map_err(|why| format!("callback_url: {why}"))?;
         if content.uses(Placeholder::CallbackUrl) && callback_url.is_none() {
             return Err("{callback_url} is used, and callback_url is not set".to_owned());
@@ -120,6 +120,7 @@ impl TryFrom<Written> for HttpConfig {
         };
         config.check_headers()?;
         config.check_receipts()?;
+        config.check_callback_url()?;
         Ok(config)
     }
 }
@@ -147,13 +148,17 @@ impl HttpConfig {
             }
             names.push(name);
         }
-        let secret = match &self.auth {
-            Some(Auth::Bearer(value) | Auth::Header { value, .. }) => value.expose(),
-            _ => "",
+        let (secret, prefix) = match &self.auth {
+            Some(Auth::Bearer(value) | Auth::Header { value, .. }) => (value.expose(), ""),
+            Some(Auth::HmacSha256(hmac)) => ("", hmac.prefix.as_str()),
+            Some(Auth::Basic { .. }) | None => ("", ""),
         };
         let visible = |text: &str| text.bytes().all(|b| matches!(b, b' '..=b'~'));
         if !visible(secret) {
             return Err("auth: the secret has a character that no header can have".to_owned());
+        }
+        if !visible(prefix) {
+            return Err("auth.hmac_sha256.prefix is not visible ASCII".to_owned());
         }
         let wrong = self.headers.iter().find(|(_, value)| !visible(value));
         wrong.map_or(Ok(()), |(name, _)| Err(format!("headers.{name} is not visible ASCII")))
@@ -170,6 +175,24 @@ impl HttpConfig {
             Worth::Refunded | Worth::Charged if come => {
                 Err("receipts = \"refunded\" and \"charged\" are for providers that send none, and there is callback or poll"
                     .to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The secret of a callback stands nowhere in the clear: settings are printed.
+    fn check_callback_url(&self) -> Result<(), String> {
+        let Some(url) = &self.callback_url else { return Ok(()) };
+        let secret = self.callback.as_ref().and_then(|callback| match &callback.proof {
+            Proof::Query { value, .. } => Some(value.expose()),
+            Proof::Hmac(_) | Proof::Header { .. } => None,
+        });
+        match secret {
+            None if url.uses(Placeholder::CallbackSecret) => {
+                Err("callback_url: {callback_secret} is the secret of callback.query, and there is none".to_owned())
+            }
+            Some(secret) if url.render(|_| "".into()).contains(secret) => {
+                Err("callback_url: the secret of callback.query is written as {callback_secret}".to_owned())
             }
             _ => Ok(()),
         }
