@@ -252,7 +252,7 @@ mod tests {
             ("[keys]\npoll_ms = 1000", &["keys.stale_after_ms"]),
             ("[keys]\nstale_after_ms = 2000", &["keys.stale_after_ms"]),
             ("[keys]\npoll_ms = 0", &["keys.poll_ms"]),
-            ("[send]\nack_wait_ms = 15001", &["send.ack_wait_ms"]),
+            ("[send]\nack_wait_ms = 17001", &["send.ack_wait_ms"]),
             ("[dispatch]\nreceipt_wait_ms = 19000", &["dispatch.attempt_needs_ms"]),
             ("[dispatch]\nattempt_timeout_ms = 21000", &["dispatch.attempt_timeout_ms"]),
             ("[dispatch]\ndispatch_within_ms = 99999999999", &["dispatch.dispatch_within_ms"]),
