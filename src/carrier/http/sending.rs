@@ -96,7 +96,12 @@ impl Shared {
 
     /// The provider took it: what it calls it is durable before anybody hears so.
     async fn accepted(self: &Arc<Self>, attempt: &Attempt, reference: Option<Reference>) -> Outcome {
-        let Some(reference) = reference else { return Outcome::Accepted };
+        let Some(reference) = reference else {
+            if self.config.needs_reference() {
+                self.meters.unnamed();
+            }
+            return Outcome::Accepted;
+        };
         if let Some(poll) = &self.config.poll {
             self.poll(attempt, poll, &reference);
         }

@@ -54,7 +54,8 @@ impl Bench {
 
     fn behind(proxies: &[&str], proof: &str) -> Self {
         let text = format!(
-            "url = \"http://localhost/\"\njson = {{ code = \"{{code}}\" }}\n[callback]\n{proof}\nreference = \"/id\"\n\
+            "url = \"http://localhost/\"\njson = {{ code = \"{{code}}\" }}\n\
+             answers = [{{ means = \"accepted\", reference = \"/id\" }}]\n[callback]\n{proof}\nreference = \"/id\"\n\
              status = \"/status\"\ndelivered = [\"ok\"]"
         );
         let config: HttpConfig = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));

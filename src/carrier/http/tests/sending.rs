@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::Instant;
 
 use super::provider::{Does, Provider};
 use super::{ambiguous, attempt, before, leaving_within, link, settings};
 use crate::carrier::upstream::{FailureClass, Outcome, ReceiptState, Subject, Upstream};
 use crate::domain::carrier::NetworkCode;
+use crate::telemetry::names;
 
 const KEYED: &str = "idempotency_header = \"Idempotency-Key\"\n";
 
@@ -99,6 +101,20 @@ async fn a_name_that_cannot_be_kept_leaves_the_attempt_ambiguous() {
     let soon = Instant::now() + Duration::from_millis(300);
     let outcome = link.dispatch(crate::carrier::upstream::Attempt { settle_by: soon, ..attempt() }).await;
     assert_eq!(outcome, ambiguous("its name could not be kept"));
+}
+
+#[tokio::test]
+async fn what_was_accepted_without_the_name_that_its_receipt_needs_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let provider = Provider::start([Does::json("200 OK", r#"{"id":"has a space"}"#)]).await;
+    let echoes = super::USUAL.replace("reference = \"/id\", status", "attempt = \"/ref\", status");
+    for (more, text, counted) in [("", super::USUAL, 1), ("echoed", echoes.as_str(), 1), ("again", super::USUAL, 2)] {
+        let config = settings(&provider.address.to_string(), text);
+        let (link, _) = metrics::with_local_recorder(&recorder, || link(&config));
+        assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+        let seen = recorder.handle().render();
+        assert!(seen.contains(&format!("{}{{link=\"tkc\"}} {counted}", names::HTTP_LINK_UNNAMED)), "{more}: {seen}");
+    }
 }
 
 #[tokio::test]

@@ -71,7 +71,10 @@ fn what_does_not_hold_together_is_refused_and_named() {
 fn a_callback_has_one_proof_a_subject_and_words_that_differ() {
     let proof = "header = { name = \"X-Key\", value = { file = \".rustfmt.toml\" } }";
     let callback = |inner: &str| format!("{URL}{CODE}callback = {{ {inner}, status = \"/s\", delivered = [\"ok\"] }}");
-    let config = read(&callback(&format!("{proof}, reference = \"/id\""))).expect("holds");
+    let by_reference = callback(&format!("{proof}, reference = \"/id\""));
+    assert!(refused(&by_reference).contains("no rule of answers has one"));
+    let named = "answers = [{ means = \"accepted\", reference = \"/id\" }]";
+    let config = read(&format!("{by_reference}\n{named}")).expect("holds");
     let callback_config = config.callback.expect("there is one");
     assert!(matches!(callback_config.proof, Proof::Header { name, .. } if name == "x-key"));
     for (inner, part) in [

@@ -176,6 +176,10 @@ impl HttpConfig {
                 Err("receipts = \"refunded\" and \"charged\" are for providers that send none, and there is callback or poll"
                     .to_owned())
             }
+            _ if self.needs_reference() && !self.answers.iter().any(|rule| rule.reference.is_some()) => {
+                Err("callback knows attempts by reference, and no rule of answers has one: no receipt would find its attempt"
+                    .to_owned())
+            }
             _ => Ok(()),
         }
     }
