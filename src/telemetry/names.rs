@@ -105,7 +105,7 @@ declare! {
     Counter: pub const LEARNED_LOST: &str = "nexo_learned_lost_total";
     /// Orders by how their carrier was found (prefix, override, learned, lookup).
     Counter: pub const ORDERS_ROUTED: &str = "nexo_orders_routed_total";
-    /// Look-ups of numbers, by outcome (answered, unknown, failed, late, shed).
+    /// Look-ups of numbers, by outcome (answered, unknown, failed, late; not asked: shed, spared).
     Counter: pub const LOOK_UPS: &str = "nexo_look_ups_total";
     /// Reloads of the carrier table and the ported numbers, by outcome (taken, refused).
     Counter: pub const RELOADS: &str = "nexo_reloads_total";

@@ -18,6 +18,10 @@ use crate::domain::reference::Reference;
 
 /// How long a phone is refused where neither the answer nor the settings say.
 const PER_PHONE: Duration = Duration::from_secs(30);
+/// The longest that a provider is believed of one phone, which nobody else can then send to either: so many times the gap of the
+/// settings, or so long. One that counts in milliseconds, or names an instant, would block a phone for a day.
+const GAPS_MAX: u32 = 4;
+const PER_PHONE_MAX: Duration = Duration::from_secs(600);
 
 /// What became of one sending.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,7 +39,7 @@ pub(super) enum Verdict {
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) status: CarrierStatus,
-    /// A rule of the settings said so.
+    /// A rule of the settings said so, and what it found there can be.
     pub(super) foreseen: bool,
 }
 
@@ -52,6 +56,7 @@ pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Jud
     let at = |pointer: &Option<Pointer>| text_at(body.as_ref(), pointer.as_ref()?);
     let asked = rule.retry_after.as_ref().and_then(|pointer| seconds_at(body.as_ref(), pointer));
     let asked = asked.or(answer.retry_after).or(rule.retry_after_s.map(|s| Duration::from_secs(s.into())));
+    let mut foreseen = true;
     let verdict = match rule.means {
         Answered::Accepted => {
             let name = rule.reference.as_ref().and_then(|pointer| name_at(body.as_ref(), pointer));
@@ -59,13 +64,18 @@ pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Jud
             Verdict::Accepted { reference: name.and_then(|text| Reference::new(&text)) }
         }
         Answered::Refused => Verdict::Refused { class: rule.class.into() },
-        Answered::PerPhone => Verdict::PerPhone { retry_after: hold(asked.or(config.per_phone_gap)) },
+        Answered::PerPhone => {
+            let asked = asked.or(config.per_phone_gap).unwrap_or(PER_PHONE).max(Duration::from_secs(1));
+            let longest = config.per_phone_gap.map_or(PER_PHONE_MAX, |gap| gap * GAPS_MAX).min(HOLD_MAX);
+            foreseen = asked <= longest;
+            Verdict::PerPhone { retry_after: asked.min(longest) }
+        }
         Answered::Throttled => Verdict::Throttled { retry_after: asked },
         Answered::NotSent => Verdict::NotSent,
         Answered::Ambiguous => Verdict::Ambiguous,
     };
     let status = at(&rule.word).map_or(plain, |word| without_code(&word, code));
-    Judged { verdict, status, foreseen: true }
+    Judged { verdict, status, foreseen }
 }
 
 /// The provider's word, unless it repeats the code, in one piece or digit by digit: that is kept nowhere.
@@ -132,11 +142,6 @@ fn seconds_at(body: Option<&Value>, pointer: &Pointer) -> Option<Duration> {
     let seconds: f64 = text_at(body, pointer)?.trim().parse().ok()?;
     let sane = seconds.is_finite() && seconds >= 0.0;
     sane.then(|| Duration::from_secs_f64(seconds.ceil().min(HOLD_MAX.as_secs_f64())))
-}
-
-/// At least a second, at most what a carrier is believed.
-fn hold(asked: Option<Duration>) -> Duration {
-    asked.unwrap_or(PER_PHONE).clamp(Duration::from_secs(1), HOLD_MAX)
 }
 
 impl From<Class> for FailureClass {

@@ -71,11 +71,13 @@ impl Shared {
             Err(Undone::Unreachable(why)) => {
                 self.meters.unreachable();
                 self.vitals.unreachable(&why);
-                return Err(not_sent(&why));
+                // Where the provider is, is nothing that a customer reads.
+                return Err(not_sent("unreachable"));
             }
             Err(Undone::NotSent(why)) => {
                 self.meters.unreachable();
-                return Err(not_sent(&why));
+                tracing::debug!(link = self.id.as_str(), why, "an attempt was not sent");
+                return Err(not_sent("not sent"));
             }
             Err(Undone::Lost(why)) => {
                 self.meters.lost(started.elapsed());

@@ -61,8 +61,10 @@ fn the_first_rule_that_matches_says_what_an_answer_means() {
         (429, r#"{"phone":true,"wait":16.2}"#, None, per_phone(17)),
         (429, r#"{"phone":true,"wait":"17"}"#, None, per_phone(17)),
         (429, r#"{"phone":true,"wait":0}"#, None, per_phone(1)),
-        (429, r#"{"phone":true,"wait":1e99}"#, None, per_phone(86_400)),
+        (429, r#"{"phone":true,"wait":1e99}"#, None, per_phone(120)),
         (429, r#"{"phone":true,"wait":-1}"#, Some(5), per_phone(5)),
+        (429, r#"{"phone":true,"wait":30000}"#, None, per_phone(120)),
+        (429, r#"{"phone":true}"#, Some(1_763_757_000), per_phone(120)),
         (429, r#"{"phone":true}"#, None, per_phone(30)),
         (429, r#"{"phone":false}"#, Some(9), throttled(9)),
         (429, "<html>", None, throttled(3)),
@@ -108,5 +110,16 @@ fn what_repeats_the_code_is_neither_a_word_nor_a_name() {
         let judged =
             judge(&config, &Answer { status: 202, retry_after: None, is_html: false, body: body.into() }, &code());
         assert_eq!((judged.verdict, judged.status.as_str()), (accepted(None), "[withheld]"), "{word}");
+    }
+}
+
+#[test]
+fn a_wait_that_cannot_be_is_cut_and_counted() {
+    let config = settings("127.0.0.1:1", &RULES.replace("per_phone_gap_s = 30\n", ""));
+    for (wait, seconds, foreseen) in [(30, 30, true), (600, 600, true), (30_000, 600, false)] {
+        let body = format!(r#"{{"phone":true,"wait":{wait}}}"#).into();
+        let judged = judge(&config, &Answer { status: 429, retry_after: None, is_html: false, body }, &code());
+        let expected = Verdict::PerPhone { retry_after: Duration::from_secs(seconds) };
+        assert_eq!((judged.verdict, judged.foreseen), (expected, foreseen), "{wait}");
     }
 }

@@ -61,7 +61,8 @@ async fn a_provider_that_flaps_is_down_after_three_refusals_and_up_when_it_is_ba
     for _ in 0..3 {
         assert_eq!(*health.borrow(), Health::Up);
         let outcome = link.dispatch(attempt()).await;
-        assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+        let status = CarrierStatus::clean("unreachable");
+        assert_eq!(outcome, Outcome::NotSent { status }, "where the provider is, no customer reads");
     }
     assert_eq!(*health.borrow(), Health::Down);
     let provider =
@@ -145,6 +146,20 @@ async fn a_provider_that_speaks_no_tls_was_sent_nothing() {
     let (link, _) = link(&config);
     let outcome = link.dispatch(attempt()).await;
     assert!(matches!(&outcome, Outcome::NotSent { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_was_late_itself_says_nothing_of_the_provider() {
+    let provider = Provider::start([Does::Hangs]).await;
+    let mut config = settings(&provider.address.to_string(), super::USUAL);
+    config.url = EndpointUrl::parse(&format!("https://{}/send", provider.address)).expect("a URL");
+    config.connect_timeout = Duration::from_secs(30);
+    let (link, _) = link(&config);
+    for _ in 0..4 {
+        let outcome = link.dispatch(leaving_within(Duration::from_millis(30))).await;
+        assert_eq!(outcome, Outcome::NotSent { status: CarrierStatus::clean("not sent") });
+    }
+    assert_eq!(*link.health().borrow(), Health::Up);
 }
 
 #[tokio::test]
