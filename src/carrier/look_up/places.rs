@@ -76,10 +76,8 @@ mod tests {
     #[test]
     fn no_account_takes_more_than_its_share_and_all_together_no_more_than_there_are() {
         let places = Places::new(8);
-        let held: Vec<Place<'_>> = (0..5)
-            .flat_map(|number| (0..3).filter_map(move |_| Some(number)))
-            .filter_map(|number| places.take(account(number)))
-            .collect();
+        let wanted = (0..5).flat_map(|number| [account(number); 3]);
+        let held: Vec<Place<'_>> = wanted.filter_map(|account| places.take(account)).collect();
         assert_eq!(held.len(), 8, "two each of the first four");
         assert!(places.take(account(9)).is_none());
         drop(held);

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptState};
+use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptState, Subject};
 use crate::config::upstreams::http::HttpConfig;
 use crate::domain::signature::{hex, hmac_sha256};
 use crate::http::listener::{Limits, Listener};
@@ -147,6 +147,21 @@ async fn only_who_signs_the_very_bytes_is_heard() {
     let upper = format!("x-sign: sha256={}\r\n", right.to_ascii_uppercase());
     assert_eq!(bench.post(&upper, BODY).await, 200, "hexadecimal digits are the same in both cases");
     assert_eq!(bench.receipts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_captured_callback_says_nothing_of_another_delivery() {
+    let bench = Bench::start(&format!("{SIGNED}\nattempt = \"/ref\""));
+    let own = "01997d0a-0000-7000-8000-000000000001-voice";
+    let body = format!(r#"{{"ref":"{own}","status":"ok"}}"#);
+    let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, &body));
+    for query in
+        ["", "?attempt=01997d0a-0000-7000-8000-000000000002-voice", "?ref=01997d0a-0000-7000-8000-000000000002-sms"]
+    {
+        assert_eq!(bench.ask(&format!("POST /callbacks/tkc{query}"), &signed, &body).await, 200);
+    }
+    let own = Subject::of_attempt_id(own).expect("reads back");
+    assert!(bench.receipts().iter().all(|receipt| receipt.subject == own), "{:?}", bench.receipts());
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub struct ReceiptMapping {
     pub failed: Vec<(String, Class)>,
     /// Where the network of the handset is, as MCC and MNC.
     pub network: Option<Source>,
-    /// Where the provider says more of it.
+    /// Where the provider says more of it; kept without the digits of whatever could be a code.
     pub word: Option<Source>,
 }
 

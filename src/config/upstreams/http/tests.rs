@@ -150,6 +150,7 @@ fn polling_needs_a_reference_to_ask_for() {
         (poll("/calls/{phone}{reference}", 100), "cannot stand here"),
         (poll("/calls/{reference}", 10), "every_ms"),
         (poll("/calls/{reference}", 100).replace(answers, ""), "no rule of answers has one"),
+        (format!("{}\nrate_per_second = 1401", poll("/calls/{reference}", 100)), "at most 1400 attempts a second"),
     ] {
         let why = refused(&text);
         assert!(why.contains(part), "{text}\n{why}");

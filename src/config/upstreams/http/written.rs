@@ -28,6 +28,8 @@ const OURS: [&str; 9] = [
 ];
 const ANSWERS_MAX: usize = 100;
 const HEADERS_MAX: usize = 32;
+/// Each attempt is asked for during some 70 s, and a link awaits 100,000 at once.
+const POLLED_RATE_MAX: u32 = 1_400;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +91,11 @@ impl TryFrom<Written> for HttpConfig {
         let poll = written.poll.map(super::PollConfig::try_from).transpose()?;
         if poll.is_some() && !answers.iter().any(|rule| rule.reference.is_some()) {
             return Err("poll asks by reference, and no rule of answers has one".to_owned());
+        }
+        if poll.is_some() && written.rate_per_second.is_some_and(|rate| rate > POLLED_RATE_MAX) {
+            return Err(format!(
+                "poll follows at most {POLLED_RATE_MAX} attempts a second: rate_per_second is above that"
+            ));
         }
         let config = Self {
             url,
