@@ -190,6 +190,8 @@ async fn taught(store: Store) {
     let (third, fourth) = ("+84981000003", "+84981000004");
     let of_delivery = Subject::Attempt { delivery: delivery(&store, 3, third, "n3").await, channel: Channel::Voice };
     sink.put(receipt(of_delivery, Some("452-01"), ReceiptState::Delivered)).await.expect("durable");
+    // A name that was given before, to another attempt: the younger is meant.
+    delivery(&store, 8, never, "n4").await;
     delivery(&store, 4, fourth, "n4").await;
     sink.put(receipt(named("n4", None), Some("452-01"), ReceiptState::Delivered)).await.expect("durable");
     until("both are learned", async || {
