@@ -33,7 +33,7 @@ pub use process::{LogConfig, LogFormat, StopConfig};
 pub use secret_text::SecretText;
 pub use secrets::{KEYS_VARIABLE, KeysError, SecretsConfig, create_key_file, keyring, parse_keys};
 pub use storage::{StoreConfig, StoreUrl};
-pub use upstream::{CarriersConfig, SimulatorConfig};
+pub use upstream::{AttemptTimes, CarriersConfig, SimulatorConfig};
 pub use webhooks::WebhooksConfig;
 
 /// Everything that the daemon can be told.

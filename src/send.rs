@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use answer::Refusal;
 pub use answer::{Answer, SendError, Sent};
+use looking_up::Penniless;
 use meter::Meter;
 pub use request::{Caller, Idempotency, SendRequest};
 
@@ -70,6 +71,7 @@ pub struct Parts {
 pub struct Sender {
     parts: Arc<Parts>,
     meter: Arc<Meter>,
+    penniless: Arc<Penniless>,
 }
 
 /// What the charge of one order led to.
@@ -86,7 +88,7 @@ struct Charged {
 impl Sender {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), meter: Arc::new(Meter::new()) }
+        Self { parts: Arc::new(parts), meter: Arc::new(Meter::new()), penniless: Arc::default() }
     }
 
     /// The carrier that serves a phone, as far as memory knows.
@@ -143,7 +145,7 @@ impl Sender {
     ) -> Result<Sent, Refusal> {
         let parts = &*self.parts;
         let _in_flight = parts.admission.in_flight(caller.account).map_err(|_| SendError::Overloaded)?;
-        self.look_up(&mut request).await?;
+        self.look_up(caller.account, &mut request).await?;
         self.meter.routed(request.source);
         let carrier = &request.route.carrier;
         let (slot, channels) = parts
@@ -193,7 +195,7 @@ impl Sender {
 
     /// The durable step: window, wallet and row in one commit.
     async fn charge(&self, order: Order, entry: Entry) -> Result<Charged, Refusal> {
-        let (delivery, cost) = (order.delivery, order.price);
+        let (account, delivery, cost) = (order.account, order.delivery, order.price);
         let not_before = entry.not_before();
         let deadline = Instant::now() + self.parts.times.ack_wait;
         let (verdict, claimed_at) = match self.parts.wallet.charge(order, deadline).await {
@@ -204,13 +206,17 @@ impl Sender {
         match verdict {
             Verdict::Charged { balance, .. } => {
                 entry.claimed();
+                self.penniless.charged(account);
                 Ok(Charged { delivery, balance, claimed_at, known_at: Instant::now(), not_before })
             }
             Verdict::CoolingDown { remaining, .. } => {
                 entry.cooling_elsewhere(remaining);
                 Err(SendError::CoolingDown { remaining }.into())
             }
-            Verdict::Insufficient { balance } => Err(SendError::Insufficient { balance, cost }.into()),
+            Verdict::Insufficient { balance } => {
+                self.penniless.refused(account);
+                Err(SendError::Insufficient { balance, cost }.into())
+            }
             Verdict::KeyKnown => Err(Refusal::KeyKnown),
             Verdict::StaleKey => Err(SendError::StaleKey.into()),
             Verdict::ClockSkew => Err(SendError::Unavailable.into()),

@@ -47,8 +47,12 @@ enum Whom {
     Phone(PhoneKey),
     /// The phone that a delivery went to.
     Delivery(DeliveryId),
-    /// The phone of the attempt that an upstream calls so; one of the names is enough.
-    Named(UpstreamId, Vec<Reference>),
+    /// The phone of the attempt that an upstream calls so; one of the names is enough. With a phone, only if it is that one.
+    Named {
+        upstream: UpstreamId,
+        references: Vec<Reference>,
+        phone: Option<PhoneKey>,
+    },
 }
 
 /// What was learned.
@@ -101,19 +105,7 @@ impl Learning {
         }
     }
 
-    /// A receipt says that the phone is on the carrier's network.
-    fn seen(&self, phone: Phone, carrier: &Carrier) {
-        let plan = self.routing.plan();
-        let by_prefix = plan.by_prefix(phone).is_some_and(|allotment| allotment.carrier() == carrier);
-        let key = self.routing.phone_key(phone);
-        // The operator's word stands; and what the prefix says needs no memory, unless memory says otherwise.
-        let known = plan.ported(phone).is_some() || by_prefix && self.routing.learned_of(key).is_none();
-        if !known && self.routing.learn(key, carrier) {
-            self.note(Fact { whom: Whom::Phone(key), what: What::On(carrier.clone()) });
-        }
-    }
-
-    /// The carrier refused the phone: it is another network's.
+    /// The carrier refused the phone: it is another network's, or may be.
     fn refuted(&self, phone: Phone, carrier: &Carrier) {
         let key = self.routing.phone_key(phone);
         if self.routing.forget(key, carrier) {

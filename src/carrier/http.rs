@@ -89,7 +89,7 @@ impl HttpLink {
             lines: Lines::new(config)?,
             throttle: Throttle::new(),
             vitals: Vitals::new(id.clone()),
-            polls: Polls::new(),
+            polls: Polls::new(config),
             meters: Meters::new(&id),
             window: Arc::new(Semaphore::new(config.in_flight_max)),
             runtime: Handle::current(),

@@ -1,9 +1,12 @@
 //! Look-ups: a provider is asked for the network of a number.
 //!
-//! It owns the bound on look-ups under way, their deadline and what the provider's words mean. It fails open: whatever goes
+//! It owns the bound on look-ups under way, each account's share of it, their deadline, what the provider's words mean, and which
+//! numbers it did not know a moment ago. It fails open: whatever goes
 //! wrong is counted and is no answer. Whom it asks can be changed while it runs.
 
+mod places;
 mod provider;
+mod unknown;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,14 +16,16 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use metrics::counter;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::debug;
 
+use self::places::Places;
 pub use self::provider::Provider;
+use self::unknown::Unknown;
 use crate::config::carriers::LookUpConfig;
 use crate::config::millis;
 use crate::domain::carrier::{Carrier, NetworkCode};
+use crate::domain::ids::AccountId;
 use crate::domain::phone::Phone;
 use crate::telemetry::names;
 
@@ -43,7 +48,8 @@ pub struct LookUp(Arc<ArcSwapOption<Asked>>);
 #[derive(Debug)]
 struct Asked {
     directory: Arc<dyn Directory>,
-    places: Semaphore,
+    places: Places,
+    unknown: Unknown,
     timeout: Duration,
     names: HashMap<String, Carrier>,
 }
@@ -56,7 +62,8 @@ impl LookUp {
             let names = names.filter_map(|(word, name)| Some((word.clone(), Carrier::new(name)?)));
             Arc::new(Asked {
                 directory,
-                places: Semaphore::new(config.in_flight_max),
+                places: Places::new(config.in_flight_max),
+                unknown: Unknown::default(),
                 timeout: millis(config.timeout_ms),
                 names: names.collect(),
             })
@@ -69,10 +76,14 @@ impl LookUp {
         self.0.load().is_some()
     }
 
-    /// What the provider says of the phone, if it says so in time.
-    pub async fn ask(&self, phone: Phone) -> Option<Found> {
+    /// What the provider says of the phone of an order of `account`, if it says so in time.
+    pub async fn ask(&self, account: AccountId, phone: Phone) -> Option<Found> {
         let asked = self.0.load_full()?;
-        let Ok(_place) = asked.places.try_acquire() else {
+        if asked.unknown.holds(phone) {
+            told("spared");
+            return None;
+        }
+        let Some(_place) = asked.places.take(account) else {
             told("shed");
             return None;
         };
@@ -89,8 +100,18 @@ impl LookUp {
             }
         };
         let found = word.as_deref().and_then(|word| asked.meaning(word));
+        if found.is_none() {
+            asked.unknown.remember(phone);
+        }
         told(if found.is_some() { "answered" } else { "unknown" });
         found
+    }
+
+    /// What the provider said of the phone leads nowhere: it need not say so again.
+    pub fn leads_nowhere(&self, phone: Phone) {
+        if let Some(asked) = self.0.load_full() {
+            asked.unknown.remember(phone);
+        }
     }
 }
 
@@ -150,6 +171,10 @@ mod tests {
         Phone::parse("+84981234567").expect("valid")
     }
 
+    const fn account(number: u8) -> AccountId {
+        AccountId::from_bytes([number; 16])
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_a_network_a_carrier_or_nothing() {
         let say = |word: &str| Ok(Some(word.to_owned()));
@@ -164,13 +189,35 @@ mod tests {
         ];
         let look_up = look_up(&directory);
         let carrier = |name| Carrier::new(name).map(Found::Carrier);
-        assert_eq!(look_up.ask(phone()).await, carrier("viettel"));
-        assert_eq!(look_up.ask(phone()).await, NetworkCode::parse("45204").map(Found::Network));
-        assert_eq!(look_up.ask(phone()).await, carrier("mobifone"));
+        let ask = async || {
+            // What was unknown before is asked for again by then.
+            tokio::time::advance(Duration::from_secs(300)).await;
+            look_up.ask(account(1), phone()).await
+        };
+        assert_eq!(ask().await, carrier("viettel"));
+        assert_eq!(ask().await, NetworkCode::parse("45204").map(Found::Network));
+        assert_eq!(ask().await, carrier("mobifone"));
         for _ in 0..3 {
-            assert_eq!(look_up.ask(phone()).await, None);
+            assert_eq!(ask().await, None);
         }
         assert_eq!(directory.asked.load(Ordering::Relaxed), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_provider_does_not_know_is_paid_for_once_and_a_failure_is_no_answer() {
+        let directory = Arc::new(Scripted::default());
+        *directory.answers.lock().expect("whole") =
+            vec![Ok(Some("Vodafone UK".to_owned())), Err("500".to_owned()), Ok(Some("mobifone".to_owned()))];
+        let look_up = look_up(&directory);
+        look_up.leads_nowhere(phone());
+        assert_eq!(look_up.ask(account(1), phone()).await, None);
+        assert_eq!(directory.asked.load(Ordering::Relaxed), 0);
+        let other = Phone::parse("+84901234567").expect("valid");
+        assert!(look_up.ask(account(1), other).await.is_some(), "of another number nothing is known");
+        for _ in 0..3 {
+            assert_eq!(look_up.ask(account(1), other).await, None);
+        }
+        assert_eq!(directory.asked.load(Ordering::Relaxed), 3, "answered, failed, unknown, and not asked again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -178,12 +225,13 @@ mod tests {
         let directory = Arc::new(Scripted { after: Duration::from_secs(5), ..Scripted::default() });
         let look_up = look_up(&directory);
         let began = tokio::time::Instant::now();
-        let asked = futures_util::future::join_all((0..5).map(|_| look_up.ask(phone()))).await;
+        let asked =
+            futures_util::future::join_all((0..5).map(|number| look_up.ask(account(number / 2), phone()))).await;
         assert_eq!(asked, vec![None; 5]);
         assert_eq!(began.elapsed(), Duration::from_millis(800));
         assert_eq!(directory.asked.load(Ordering::Relaxed), 2, "the other three went by their prefix at once");
         look_up.swap(None);
         assert!(!look_up.is_on());
-        assert_eq!(look_up.ask(phone()).await, None);
+        assert_eq!(look_up.ask(account(1), phone()).await, None);
     }
 }

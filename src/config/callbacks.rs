@@ -15,6 +15,8 @@ pub struct CallbacksConfig {
     pub listen: String,
     pub trusted_proxies: Vec<IpNet>,
     pub connections_max: usize,
+    /// Per IPv4 address or IPv6 /64; trusted proxies are exempt.
+    pub connections_per_ip_max: usize,
     pub body_bytes_max: usize,
     pub read_ms: u64,
     pub idle_ms: u64,

@@ -7,6 +7,7 @@ mod links;
 mod look_up;
 pub mod ported;
 mod simulated;
+mod times;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -146,6 +147,9 @@ impl CarrierTable {
     /// [`CarrierTableError`] naming the entry, or the line, that is wrong.
     pub fn load_whole(config: &CarriersConfig) -> Result<Self, CarrierTableError> {
         let mut table = Self::load(&config.file)?;
+        if let Some(times) = config.attempt {
+            times::check(&table.upstreams, times)?;
+        }
         let ported = ported::load(&config.ported_file, &table.plan)?;
         table.plan = table.plan.with_ported(Arc::new(ported));
         Ok(table)

@@ -69,6 +69,12 @@ fn callbacks(config: &Config, rules: &mut Rules) {
         "must differ from http.bind and ops.bind",
     );
     rules.between("callbacks.connections_max", callbacks.connections_max, 1, 65_536);
+    rules.between("callbacks.connections_per_ip_max", callbacks.connections_per_ip_max, 1, 65_536);
+    rules.require(
+        callbacks.connections_per_ip_max <= callbacks.connections_max,
+        "callbacks.connections_per_ip_max",
+        "must not be above callbacks.connections_max",
+    );
     rules.between("callbacks.body_bytes_max", callbacks.body_bytes_max, 256, 1 << 20);
     rules.between("callbacks.read_ms", callbacks.read_ms, 1, MS_MAX);
     rules.between("callbacks.idle_ms", callbacks.idle_ms, 1, MS_MAX);
@@ -230,6 +236,8 @@ mod tests {
             ("[callbacks]\nlisten = \"here\"", &["callbacks.listen"]),
             ("[callbacks]\nlisten = \"127.0.0.1:9464\"\nread_ms = 0", &["callbacks.listen", "callbacks.read_ms"]),
             ("[callbacks]\nlisten = \"127.0.0.1:0\"", &[]),
+            ("[callbacks]\nconnections_max = 8", &["callbacks.connections_per_ip_max"]),
+            ("[callbacks]\nconnections_per_ip_max = 0", &["callbacks.connections_per_ip_max"]),
             ("[http]\nconnections_max = 10", &["http.connections_per_ip_max"]),
             ("[http]\nconnections_per_ip_max = 0", &["http.connections_per_ip_max"]),
             ("[http]\ndeposit_url = \"javascript:x\"", &["http.deposit_url"]),
@@ -244,7 +252,7 @@ mod tests {
             ("[keys]\npoll_ms = 1000", &["keys.stale_after_ms"]),
             ("[keys]\nstale_after_ms = 2000", &["keys.stale_after_ms"]),
             ("[keys]\npoll_ms = 0", &["keys.poll_ms"]),
-            ("[send]\nack_wait_ms = 15001", &["send.ack_wait_ms"]),
+            ("[send]\nack_wait_ms = 17001", &["send.ack_wait_ms"]),
             ("[dispatch]\nreceipt_wait_ms = 19000", &["dispatch.attempt_needs_ms"]),
             ("[dispatch]\nattempt_timeout_ms = 21000", &["dispatch.attempt_timeout_ms"]),
             ("[dispatch]\ndispatch_within_ms = 99999999999", &["dispatch.dispatch_within_ms"]),

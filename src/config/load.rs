@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::check::check;
 use super::error::{ConfigError, Problem};
-use super::{Config, KEYS_VARIABLE};
+use super::{AttemptTimes, Config, KEYS_VARIABLE};
 
 /// The text of `config/default.toml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -55,7 +55,9 @@ pub fn assemble(
             settings.read_variable(name, &value)?;
         }
     }
-    let config = deserialize(settings.table)?;
+    let mut config = deserialize(settings.table)?;
+    let (within_ms, timeout_ms) = (config.dispatch.dispatch_within_ms, config.dispatch.attempt_timeout_ms);
+    config.carriers.attempt = Some(AttemptTimes { within_ms, timeout_ms });
     check(&config)?;
     Ok(Loaded { config, overridden: settings.overridden })
 }

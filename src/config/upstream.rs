@@ -14,6 +14,18 @@ pub struct CarriersConfig {
     pub file: PathBuf,
     /// Ported numbers by the million, `phone,carrier` a line; empty: none beside those that the table lists.
     pub ported_file: PathBuf,
+    /// What an upstream's answer must fit into: taken from `[dispatch]` when the settings are read.
+    #[serde(skip)]
+    pub attempt: Option<AttemptTimes>,
+}
+
+/// What one attempt has time for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttemptTimes {
+    /// `dispatch.dispatch_within_ms`: it may wait so long before it leaves, also inside its link.
+    pub within_ms: u64,
+    /// `dispatch.attempt_timeout_ms`: nobody listens any more after this.
+    pub timeout_ms: u64,
 }
 
 /// The simulator's script; each rate is a share of 0–1.

@@ -1,12 +1,13 @@
 //! The carriers' listener: receipts that providers bring, `POST /callbacks/{upstream}`, on a port of its own.
 //!
-//! Who calls proves it (`proof`), from where the settings allow. 200 is said when the receipt is durable and not before; a
+//! Who calls proves it (`proof`), from where the settings allow; who can be nobody's provider gets no connection. 200 is said when the receipt is durable and not before; a
 //! provider that hears anything else brings it again, and whatever comes twice changes nothing. A receipt of something that
 //! nobody knows yet is parked by the sink, and is a 200 too: the provider cannot mend that. No secret and no body is logged.
 
 mod proof;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::config::CallbacksConfig;
 use crate::config::upstreams::http::CallbackConfig;
 use crate::domain::reference::UpstreamId;
 use crate::http::Reply;
-use crate::http::client_ip::client_ip;
+use crate::http::client_ip::{carrier_ip, is_trusted};
 use crate::http::error::ApiError;
 use crate::http::listener::{Call, Handler};
 use crate::http::wire;
@@ -48,6 +49,12 @@ impl Receivers {
     pub fn replace(&self, upstreams: impl IntoIterator<Item = (UpstreamId, CallbackConfig)>) {
         let receivers = upstreams.into_iter().map(|(id, config)| (id.clone(), Arc::new(Receiver { id, config })));
         self.0.store(Arc::new(receivers.collect()));
+    }
+
+    /// Whether any of them may be called from `address`.
+    fn any_admits(&self, address: IpAddr) -> bool {
+        let receivers = self.0.load();
+        receivers.is_empty() || receivers.values().any(|receiver| receiver.config.allow.admits(address))
     }
 
     fn find(&self, name: &str) -> Option<Arc<Receiver>> {
@@ -95,7 +102,7 @@ impl Callbacks {
 
     /// Takes one receipt; the word for the metrics.
     async fn take(&self, receiver: &Receiver, call: &mut Call) -> Result<&'static str, Refused> {
-        let address = client_ip(call.peer, &call.head.headers, &self.trusted_proxies);
+        let address = carrier_ip(call.peer, &call.head.headers, &self.trusted_proxies);
         if !receiver.config.allow.admits(address) {
             return Err(Refused::Forbidden);
         }
@@ -123,6 +130,10 @@ impl Callbacks {
 
 impl Handler for Callbacks {
     const ROUTES: &'static [&'static str] = &ROUTES;
+
+    fn admits(&self, peer: IpAddr) -> bool {
+        is_trusted(peer.to_canonical(), &self.trusted_proxies) || self.receivers.any_admits(peer)
+    }
 
     async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {
         let name = call.head.uri.path().strip_prefix("/callbacks/");

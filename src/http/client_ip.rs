@@ -3,6 +3,8 @@
 //! From a trusted peer: `CF-Connecting-IP`, also spelt `Cloudflare-Connecting-IP`; then `X-Forwarded-For`, walked from
 //! the right past trusted hops; then the peer. From any other peer these headers are forgeries and the peer counts, as
 //! it does where a header cannot be read. Never a decision by itself: `auth` compares the address with an allowlist.
+//! For carriers `X-Forwarded-For` alone counts: a proxy that is not Cloudflare passes on whatever `CF-Connecting-IP` a caller
+//! wrote.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,6 +27,16 @@ pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr
             let alone = values.next().is_none();
             return value.to_str().ok().filter(|_| alone).and_then(parse).unwrap_or(peer);
         }
+    }
+    forwarded(headers, trusted).unwrap_or(peer)
+}
+
+/// The same for a carrier, by `X-Forwarded-For` alone.
+#[must_use]
+pub fn carrier_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, trusted) {
+        return peer;
     }
     forwarded(headers, trusted).unwrap_or(peer)
 }
@@ -93,6 +105,18 @@ mod tests {
         assert_eq!(seen("2001:db8::1", &all[..1]), "3.3.3.3");
         assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &[(CLOUDFLARE[0], "::ffff:9.9.9.9")]), "9.9.9.9");
+    }
+
+    #[test]
+    fn of_a_carrier_only_the_forwarded_address_counts() {
+        let trusted = ["10.0.0.0/8".parse().expect("a block")];
+        let mut headers = HeaderMap::new();
+        headers.insert(CLOUDFLARE[0], HeaderValue::from_static("1.1.1.1"));
+        let seen = |headers: &HeaderMap, peer: [u8; 4]| carrier_ip(peer.into(), headers, &trusted).to_string();
+        assert_eq!(seen(&headers, [10, 0, 0, 1]), "10.0.0.1");
+        headers.insert(FORWARDED, HeaderValue::from_static("3.3.3.3"));
+        assert_eq!(seen(&headers, [10, 0, 0, 1]), "3.3.3.3");
+        assert_eq!(seen(&headers, [203, 0, 113, 9]), "203.0.113.9");
     }
 
     #[test]

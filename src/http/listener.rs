@@ -29,7 +29,7 @@ use crate::config::{CallbacksConfig, HttpConfig, millis};
 use crate::http::Reply;
 use crate::http::body::Body;
 use crate::http::error::ApiError;
-use crate::http::meter::Meter;
+use crate::http::meter::{Cut, Meter};
 use crate::http::request_id::RequestId;
 use caps::Caps;
 
@@ -58,6 +58,11 @@ pub struct Call {
 pub trait Handler: Send + Sync + 'static {
     /// The names of the routes, for the metrics; the last one is for what has no route.
     const ROUTES: &'static [&'static str];
+
+    /// Whether a connection of `peer` is worth a place at all; asked when it is accepted, before anything is read.
+    fn admits(&self, _peer: IpAddr) -> bool {
+        true
+    }
 
     /// Answers one request. It is never dropped before it is done, not even if the client is gone: it bounds itself.
     fn handle(&self, call: &mut Call) -> impl Future<Output = Result<Reply, ApiError>> + Send;
@@ -103,7 +108,8 @@ impl From<&CallbacksConfig> for Limits {
         let read = millis(config.read_ms);
         Self {
             connections_max: config.connections_max,
-            connections_per_ip_max: config.connections_max,
+            connections_per_ip_max: config.connections_per_ip_max,
+            trusted_proxies: config.trusted_proxies.clone(),
             first_byte: read,
             header_read: read,
             body_read: read,
@@ -214,6 +220,10 @@ fn seat<H: Handler>(
     peer: SocketAddr,
     stop: &CancellationToken,
 ) {
+    if !server.handler.admits(peer.ip()) {
+        server.meter.cut(Cut::Forbidden);
+        return;
+    }
     match caps.seat(peer.ip()) {
         Ok(seat) => {
             let (server, stop) = (Arc::clone(server), stop.child_token());

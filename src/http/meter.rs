@@ -21,6 +21,8 @@ pub(crate) enum Cut {
     Full,
     /// The cap of one address.
     FullForAddress,
+    /// Nobody who may ask anything here.
+    Forbidden,
     /// A time-out of the edge.
     TimedOut,
     /// The head could not be parsed.
@@ -28,7 +30,7 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    const NAMES: [&'static str; 4] = ["full", "full_for_address", "timed_out", "malformed"];
+    const NAMES: [&'static str; 5] = ["full", "full_for_address", "forbidden", "timed_out", "malformed"];
 }
 
 /// The metrics of one listener.
@@ -36,7 +38,7 @@ impl Cut {
 pub(crate) struct Meter {
     routes: Vec<OfRoute>,
     connections: Gauge,
-    cuts: [Counter; 4],
+    cuts: [Counter; Cut::NAMES.len()],
     internal: Counter,
 }
 

@@ -74,7 +74,8 @@ static OF_REFERENCES: Statement = Statement::new(
     &[Type::Text, Type::Text],
     &[],
     "WITH r(upstream, reference) AS ({rows}) SELECT a.upstream, a.reference, d.phone_key, d.carrier \
-     FROM r JOIN attempts a ON a.upstream = r.upstream AND a.reference = r.reference JOIN deliveries d ON d.id = a.delivery",
+     FROM r JOIN attempts a ON a.upstream = r.upstream AND a.reference = r.reference JOIN deliveries d ON d.id = a.delivery \
+     ORDER BY a.at_us",
 );
 
 /// At most `limit` rows that are younger than `ttl`, by phone, after one.
@@ -148,7 +149,8 @@ pub async fn of_deliveries(tx: &Tx, ids: &[DeliveryId]) -> Result<Vec<(DeliveryI
     rows.iter().map(|row| Ok((DeliveryId::from_bytes(row.id(0)?), addressee(row, 1)?))).collect()
 }
 
-/// Whom attempts went to that are told by an upstream's names for them, as far as those are known.
+/// Whom attempts went to that are told by an upstream's names for them, as far as those are known. Of several of one name the
+/// youngest comes last.
 ///
 /// # Errors
 /// [`StoreError`].

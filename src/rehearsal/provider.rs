@@ -35,7 +35,7 @@ use crate::domain::code::OtpCode;
 use crate::domain::json::Object;
 use crate::domain::phone::Phone;
 use callbacks::Bringer;
-use calls::{Calls, Entry};
+use calls::{Asked, Calls, Entry};
 
 /// Connections at once; what comes above is closed.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -186,7 +186,7 @@ impl Desk {
             return Ok(error(StatusCode::UNPROCESSABLE_ENTITY, "invalid_number"));
         };
         let channel = text("channel").and_then(Channel::from_name).unwrap_or(Channel::Voice);
-        match self.calls.enter(phone, key, text("callback")) {
+        match self.calls.enter(Asked { phone, key, callback: text("callback"), client_ref: text("client_ref") }) {
             // Taken before under the same key: the same call, whatever became of the first answer.
             Entry::Known(id) => Ok(queued(&id)),
             Entry::Limited(wait) => Ok(phone_limited(wait)),

@@ -74,13 +74,21 @@ impl Learned {
     /// Where the phone was seen within [`TTL`] before `now`.
     #[must_use]
     pub fn get(&self, phone: PhoneKey, now: Timestamp) -> Option<Carrier> {
+        self.get_with_age(phone, now).map(|(carrier, _age)| carrier)
+    }
+
+    /// The same, and how long ago that was.
+    #[must_use]
+    pub fn get_with_age(&self, phone: PhoneKey, now: Timestamp) -> Option<(Carrier, Duration)> {
         let (shard, bucket) = self.place(phone);
         let entries = read(shard);
         let entry = entries[bucket..bucket + BUCKET].iter().find(|entry| entry.is_of(phone))?;
-        if age(*entry, now) > TTL {
+        let age = age(*entry, now);
+        if age > TTL {
             return None;
         }
-        self.carriers.load().get(usize::from(entry.carrier).checked_sub(1)?).cloned()
+        let carrier = self.carriers.load().get(usize::from(entry.carrier).checked_sub(1)?).cloned()?;
+        Some((carrier, age))
     }
 
     /// Remembers where the phone was seen at `at`; says whether that is news, or was written down long ago.

@@ -105,7 +105,7 @@ declare! {
     Counter: pub const LEARNED_LOST: &str = "nexo_learned_lost_total";
     /// Orders by how their carrier was found (prefix, override, learned, lookup).
     Counter: pub const ORDERS_ROUTED: &str = "nexo_orders_routed_total";
-    /// Look-ups of numbers, by outcome (answered, unknown, failed, late, shed).
+    /// Look-ups of numbers, by outcome (answered, unknown, failed, late; not asked: shed, spared).
     Counter: pub const LOOK_UPS: &str = "nexo_look_ups_total";
     /// Reloads of the carrier table and the ported numbers, by outcome (taken, refused).
     Counter: pub const RELOADS: &str = "nexo_reloads_total";
@@ -159,6 +159,8 @@ declare! {
     Counter: pub const HTTP_LINK_THROTTLED: &str = "nexo_http_link_throttled_total";
     /// Answers that no rule of the settings foresaw, by link.
     Counter: pub const HTTP_LINK_UNFORESEEN: &str = "nexo_http_link_unforeseen_total";
+    /// Attempts that were accepted without the name by which alone their receipts can come, by link: they are refunded in time.
+    Counter: pub const HTTP_LINK_UNNAMED: &str = "nexo_http_link_unnamed_total";
     /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, no_place, gave_up).
     Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
     /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, unreadable, not_durable).

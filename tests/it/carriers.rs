@@ -98,6 +98,7 @@ impl Scene {
         include_str!("../../config/upstreams/tkc.toml")
             .replace("https://api.tkc.example", &format!("http://{address}"))
             .replace("https://otp.example.com", &format!("http://{}", self.callbacks))
+            .replace("203.0.113.0/24", "127.0.0.1")
             .replace("{ env = \"NEXO_TKC_TOKEN\" }", &self.secret())
             .replace("{ env = \"NEXO_TKC_CALLBACK_KEY\" }", &self.secret())
     }

@@ -105,6 +105,7 @@ fn example(provider: SocketAddr, callbacks: SocketAddr) -> HttpConfig {
     let text = TKC
         .replace("https://api.tkc.example", &format!("http://{provider}"))
         .replace("https://otp.example.com", &format!("http://{callbacks}"))
+        .replace("203.0.113.0/24", "127.0.0.1")
         .replace("{ env = \"NEXO_TKC_TOKEN\" }", &format!("{{ file = {secret:?} }}"))
         .replace("{ env = \"NEXO_TKC_CALLBACK_KEY\" }", &format!("{{ file = {secret:?} }}"));
     let mut table: toml::Table = text.parse().expect("TOML");

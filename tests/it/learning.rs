@@ -99,9 +99,9 @@ fn receipt(subject: Subject, network: Option<&str>, state: ReceiptState) -> Rece
     Receipt { upstream, subject, state, status, network }
 }
 
-fn of_phone(text: &str) -> Subject {
-    let references = vec![Reference::new("1").expect("sane")];
-    Subject::Reference { references, phone: Some(Phone::parse(text).expect("valid")) }
+fn named(name: &str, phone: Option<&str>) -> Subject {
+    let references = ["0", name].map(|name| Reference::new(name).expect("sane")).to_vec();
+    Subject::Reference { references, phone: phone.map(|text| Phone::parse(text).expect("valid")) }
 }
 
 async fn routing(store: &Store) -> (Routing, Learning, Tree) {
@@ -122,9 +122,9 @@ async fn rows(store: &Store) -> Vec<(i64, String)> {
 static DELIVERY: Statement = Statement::new(
     "test.learned_delivery",
     &[],
-    &[Type::Id, Type::Id, Type::I64, Type::Bytes],
+    &[Type::Id, Type::Id, Type::I64, Type::Bytes, Type::Text],
     "INSERT INTO deliveries (id, account, phone_key, phone_sealed, carrier, channel, from_free, from_bonus, from_balance, \
-     status, created_us, settle_us) VALUES ($1, $2, $3, $4, 'viettel', 'voice', 0, 0, 0, 1, {now_us}, {now_us})",
+     status, created_us, settle_us) VALUES ($1, $2, $3, $4, $5, 'voice', 0, 0, 0, 1, {now_us}, {now_us})",
 );
 static ATTEMPT: Statement = Statement::new(
     "test.learned_attempt",
@@ -136,11 +136,17 @@ static ATTEMPT: Statement = Statement::new(
 
 /// A delivery to the phone that Viettel was asked to make, and the carrier's name for it.
 async fn delivery(store: &Store, number: u8, phone: &str, name: &'static str) -> DeliveryId {
+    delivery_by(store, (number, phone), name, "viettel").await
+}
+
+async fn delivery_by(store: &Store, to: (u8, &str), name: &'static str, carrier: &'static str) -> DeliveryId {
+    let (number, phone) = to;
     let key = keyring().phone_key(Phone::parse(phone).expect("valid")).number();
     let written = store.write(move |tx| {
         Box::pin(async move {
             let id = [number; 16];
-            let scalars = [Scalar::Id(id), Scalar::Id([1; 16]), Scalar::I64(key), Scalar::Bytes(&[0])];
+            let scalars =
+                [Scalar::Id(id), Scalar::Id([1; 16]), Scalar::I64(key), Scalar::Bytes(&[0]), Scalar::Text(carrier)];
             tx.execute(&DELIVERY, &[], &scalars).await?;
             let scalars = [Scalar::Text("x"), Scalar::Text(name), Scalar::Id(id), Scalar::I64(key)];
             tx.execute(&ATTEMPT, &[], &scalars).await
@@ -154,32 +160,40 @@ async fn taught(store: Store) {
     let (routing, learning, tree) = routing(&store).await;
     let gate = Arc::new(Sink::default());
     let sink = learning.sink(Arc::<Sink>::clone(&gate));
-    let (here, moved) = ("+84981000001", "+84981000002");
+    let (here, moved, never) = ("+84981000001", "+84981000002", "+84981000005");
+    delivery(&store, 1, here, "n1").await;
+    delivery(&store, 2, moved, "n2").await;
     let by_prefix = ("viettel".to_owned(), CarrierSource::Prefix);
     let learned = |carrier: &str| (carrier.to_owned(), CarrierSource::Learned);
 
     // What the prefix says, what nobody knows, and a network that is not served although it was reached, teach nothing.
     for network in [Some("452-04"), Some("310-260"), Some("452-07"), None] {
-        sink.put(receipt(of_phone(here), network, ReceiptState::Delivered)).await.expect("durable");
-        assert_eq!(told(&routing, here), by_prefix);
+        sink.put(receipt(named("n1", Some(here)), network, ReceiptState::Delivered)).await.expect("durable");
+    }
+    // Nor does a phone that only the receipt names: of what nobody was sent, or was sent to somebody else.
+    for name in ["n9", "n1"] {
+        sink.put(receipt(named(name, Some(never)), Some("452-01"), ReceiptState::Delivered)).await.expect("durable");
     }
     // Not before it is durable.
     *gate.refuses.lock().expect("whole") = true;
-    let other = || receipt(of_phone(moved), Some("452-01"), ReceiptState::Delivered);
+    let other = || receipt(named("n2", Some(moved)), Some("452-01"), ReceiptState::Delivered);
     assert_eq!(sink.put(other()).await, Err(NotDurable));
     assert_eq!(told(&routing, moved), by_prefix);
     *gate.refuses.lock().expect("whole") = false;
     sink.put(other()).await.expect("durable");
-    assert_eq!(told(&routing, moved), learned("mobifone"), "at once, where the phone is named");
+    until("it is learned", async || (told(&routing, moved) == learned("mobifone")).then_some(())).await;
+    for phone in [here, never] {
+        assert_eq!(told(&routing, phone), by_prefix, "what came before is read before");
+    }
 
     // A receipt that names a delivery, or an attempt by the carrier's name for it.
     let (third, fourth) = ("+84981000003", "+84981000004");
     let of_delivery = Subject::Attempt { delivery: delivery(&store, 3, third, "n3").await, channel: Channel::Voice };
     sink.put(receipt(of_delivery, Some("452-01"), ReceiptState::Delivered)).await.expect("durable");
+    // A name that was given before, to another attempt: the younger is meant.
+    delivery(&store, 8, never, "n4").await;
     delivery(&store, 4, fourth, "n4").await;
-    let references = ["0", "n4"].map(|name| Reference::new(name).expect("sane")).to_vec();
-    let named = Subject::Reference { references, phone: None };
-    sink.put(receipt(named, Some("452-01"), ReceiptState::Delivered)).await.expect("durable");
+    sink.put(receipt(named("n4", None), Some("452-01"), ReceiptState::Delivered)).await.expect("durable");
     until("both are learned", async || {
         (told(&routing, third) == learned("mobifone") && told(&routing, fourth) == learned("mobifone")).then_some(())
     })
@@ -212,11 +226,13 @@ async fn taught(store: Store) {
     assert_eq!(told(&routing, moved), by_prefix);
     // A failed receipt without a network says as much of the delivery's carrier.
     let wrong = ReceiptState::Failed(FailureClass::WrongNetwork);
-    sink.put(receipt(of_phone(third), None, wrong)).await.expect("durable");
-    assert_eq!(told(&routing, third), by_prefix);
+    sink.put(receipt(named("n3", Some(third)), None, wrong)).await.expect("durable");
+    delivery_by(&store, (6, third), "n6", "mobifone").await;
+    sink.put(receipt(named("n6", Some(third)), None, wrong)).await.expect("durable");
+    until("it is forgotten", async || (told(&routing, third) == by_prefix).then_some(())).await;
     until("two are forgotten", async || (rows(&store).await.len() == 1).then_some(())).await;
     // And with the network of somebody who is not served it is learned: the phone cannot be reached.
-    sink.put(receipt(of_phone(here), Some("452-07"), wrong)).await.expect("durable");
-    assert!(routing.route(Phone::parse(here).expect("valid")).is_err());
+    sink.put(receipt(named("n1", Some(here)), Some("452-07"), wrong)).await.expect("durable");
+    until("nobody is sent there", async || routing.route(Phone::parse(here).expect("valid")).err()).await;
     tree.stop(Duration::from_secs(5)).await;
 }

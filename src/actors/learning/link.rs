@@ -1,4 +1,5 @@
-//! A link as it is, but for one thing: a refusal because of the wrong network is told.
+//! A link as it is, but for one thing: a refusal because of the wrong network is told, and a plain one, which is all that many
+//! carriers say of a number that is another's: what had been learned is asked anew then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl Upstream for LearningLink {
         let (outcome, learning) = (self.upstream.dispatch(attempt), self.learning.clone());
         Box::pin(async move {
             let outcome = outcome.await;
-            if matches!(outcome, Outcome::Refused { class: FailureClass::WrongNetwork, .. }) {
+            if matches!(outcome, Outcome::Refused { class: FailureClass::WrongNetwork | FailureClass::Rejected, .. }) {
                 learning.refuted(phone, &carrier);
             }
             outcome

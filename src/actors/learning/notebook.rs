@@ -104,7 +104,9 @@ async fn addressees(store: &Store, facts: &[Fact]) -> Result<Addressees, StoreEr
         match &fact.whom {
             Whom::Phone(_) => {}
             Whom::Delivery(delivery) => deliveries.push(*delivery),
-            Whom::Named(upstream, names) => named.extend(names.iter().map(|name| (upstream.clone(), name.clone()))),
+            Whom::Named { upstream, references, .. } => {
+                named.extend(references.iter().map(|name| (upstream.clone(), name.clone())));
+            }
         }
     }
     if deliveries.is_empty() && named.is_empty() {
@@ -125,8 +127,9 @@ impl Addressees {
         match whom {
             Whom::Phone(_) => None,
             Whom::Delivery(delivery) => self.by_delivery.get(delivery),
-            Whom::Named(upstream, names) => {
-                names.iter().find_map(|name| self.by_name.get(&(upstream.clone(), name.clone())))
+            Whom::Named { upstream, references, phone } => {
+                let found = references.iter().find_map(|name| self.by_name.get(&(upstream.clone(), name.clone())));
+                found.filter(|addressee| phone.is_none_or(|phone| phone == addressee.phone))
             }
         }
     }

@@ -1,4 +1,7 @@
 //! Receipts on their way: what they tell of networks is noted once they are durable.
+//!
+//! A provider's word is believed of phones that it was sent to, and of no other: of those whose attempt bears the name that it
+//! gave it. One that was rejected was perhaps sent to the wrong network; what had been learned of its phone is asked anew.
 
 use std::sync::Arc;
 
@@ -8,7 +11,6 @@ use super::{Fact, Learning, What, Whom};
 use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, ReceiptSink, ReceiptState, Subject};
 use crate::domain::carrier::Carrier;
 use crate::domain::numbering::Allotment;
-use crate::domain::phone::Phone;
 
 #[derive(Debug)]
 pub(super) struct LearningSink {
@@ -16,35 +18,29 @@ pub(super) struct LearningSink {
     learning: Learning,
 }
 
-/// What a receipt tells, and of whom.
-#[derive(Debug)]
-enum Told {
-    OfPhone(Phone, What),
-    Else(Fact),
-}
-
 impl LearningSink {
     pub(super) fn new(sink: Arc<dyn ReceiptSink>, learning: Learning) -> Self {
         Self { sink, learning }
     }
 
-    fn told(&self, receipt: &Receipt) -> Option<Told> {
+    /// What a receipt tells, and of whom: of an attempt of ours, never of a phone that only the receipt names.
+    fn told(&self, receipt: &Receipt) -> Option<Fact> {
         let refused = receipt.state == ReceiptState::Failed(FailureClass::WrongNetwork);
-        if receipt.network.is_none() && !refused {
-            return None;
-        }
+        let rejected = receipt.state == ReceiptState::Failed(FailureClass::Rejected);
         let what = match self.carrier(receipt, refused) {
             Some(carrier) => What::On(carrier),
-            None if refused => What::NotOn(None),
+            None if refused || rejected => What::NotOn(None),
             None => return None,
         };
-        Some(match &receipt.subject {
-            Subject::Attempt { delivery, .. } => Told::Else(Fact { whom: Whom::Delivery(*delivery), what }),
-            Subject::Reference { phone: Some(phone), .. } => Told::OfPhone(*phone, what),
-            Subject::Reference { references, phone: None } => {
-                Told::Else(Fact { whom: Whom::Named(receipt.upstream.clone(), references.clone()), what })
-            }
-        })
+        let whom = match &receipt.subject {
+            Subject::Attempt { delivery, .. } => Whom::Delivery(*delivery),
+            Subject::Reference { references, phone } => Whom::Named {
+                upstream: receipt.upstream.clone(),
+                references: references.clone(),
+                phone: phone.map(|phone| self.learning.routing.phone_key(phone)),
+            },
+        };
+        Some(Fact { whom, what })
     }
 
     /// The carrier whose network the receipt names. One that is not served is learned only from a failure: what was
@@ -58,23 +54,6 @@ impl LearningSink {
     }
 }
 
-impl Learning {
-    fn heard(&self, told: Told) {
-        match told {
-            Told::OfPhone(phone, What::On(carrier)) => self.seen(phone, &carrier),
-            Told::OfPhone(phone, What::NotOn(Some(carrier))) => self.refuted(phone, &carrier),
-            Told::OfPhone(phone, What::NotOn(None)) => {
-                // Whoever it was learned of: it is not true.
-                let learned = self.routing.learned_of(self.routing.phone_key(phone));
-                if let Some(carrier) = learned {
-                    self.refuted(phone, &carrier);
-                }
-            }
-            Told::Else(fact) => self.note(fact),
-        }
-    }
-}
-
 impl ReceiptSink for LearningSink {
     fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
         let told = self.told(&receipt);
@@ -83,7 +62,7 @@ impl ReceiptSink for LearningSink {
         let learning = self.learning.clone();
         Box::pin(async move {
             put.await?;
-            learning.heard(told);
+            learning.note(told);
             Ok(())
         })
     }

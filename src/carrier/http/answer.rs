@@ -1,20 +1,27 @@
 //! What an answer means: the first rule that matches it, or its status where none does.
 //!
 //! An answer that nobody foresaw is never taken for a yes: where the operator has said what a yes looks like, any other answer
-//! of success is ambiguous, and so is whatever came instead of the API (HTML).
+//! of success is ambiguous, and so is whatever came instead of the API (HTML). What repeats the code is withheld here, before
+//! anybody can log or keep it.
 
 use std::time::Duration;
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::exchange::Answer;
 use crate::carrier::upstream::FailureClass;
 use crate::config::upstreams::http::{AnswerRule, Answered, Class, HttpConfig, OneOrMany, Pointer, Scalar};
+use crate::domain::code::OtpCode;
 use crate::domain::delivery::{CarrierStatus, HOLD_MAX};
 use crate::domain::reference::Reference;
 
 /// How long a phone is refused where neither the answer nor the settings say.
 const PER_PHONE: Duration = Duration::from_secs(30);
+/// The longest that a provider is believed of one phone, which nobody else can then send to either: so many times the gap of the
+/// settings, or so long. One that counts in milliseconds, or names an instant, would block a phone for a day.
+const GAPS_MAX: u32 = 4;
+const PER_PHONE_MAX: Duration = Duration::from_secs(600);
 
 /// What became of one sending.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,36 +34,54 @@ pub(super) enum Verdict {
     Ambiguous,
 }
 
-/// A verdict, with the provider's own word for it.
+/// A verdict, with the provider's own word for it, which does not hold the code.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) status: CarrierStatus,
-    /// A rule of the settings said so.
+    /// A rule of the settings said so, and what it found there can be.
     pub(super) foreseen: bool,
 }
 
-pub(super) fn judge(config: &HttpConfig, answer: &Answer) -> Judged {
+/// What `answer` to a request with `code` means.
+pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Judged {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let plain = CarrierStatus::clean(&format!("HTTP {}", answer.status));
-    let Some(rule) = config.answers.iter().find(|rule| matches(rule, answer.status, body.as_ref())) else {
+    // A page that came instead of the API is no yes, unless the rule looks into it: HTML is no JSON, so none that does matches.
+    let is_page = |rule: &AnswerRule| rule.means == Answered::Accepted && rule.at.is_none() && answer.is_html;
+    let rule = config.answers.iter().find(|rule| matches(rule, answer.status, body.as_ref()));
+    let Some(rule) = rule.filter(|rule| !is_page(rule)) else {
         return Judged { verdict: by_status(config, answer), status: plain, foreseen: false };
     };
     let at = |pointer: &Option<Pointer>| text_at(body.as_ref(), pointer.as_ref()?);
     let asked = rule.retry_after.as_ref().and_then(|pointer| seconds_at(body.as_ref(), pointer));
     let asked = asked.or(answer.retry_after).or(rule.retry_after_s.map(|s| Duration::from_secs(s.into())));
+    let mut foreseen = true;
     let verdict = match rule.means {
         Answered::Accepted => {
-            Verdict::Accepted { reference: at(&rule.reference).and_then(|text| Reference::new(&text)) }
+            let name = rule.reference.as_ref().and_then(|pointer| name_at(body.as_ref(), pointer));
+            let name = name.filter(|text| text != code.expose());
+            Verdict::Accepted { reference: name.and_then(|text| Reference::new(&text)) }
         }
         Answered::Refused => Verdict::Refused { class: rule.class.into() },
-        Answered::PerPhone => Verdict::PerPhone { retry_after: hold(asked.or(config.per_phone_gap)) },
+        Answered::PerPhone => {
+            let asked = asked.or(config.per_phone_gap).unwrap_or(PER_PHONE).max(Duration::from_secs(1));
+            let longest = config.per_phone_gap.map_or(PER_PHONE_MAX, |gap| gap * GAPS_MAX).min(HOLD_MAX);
+            foreseen = asked <= longest;
+            Verdict::PerPhone { retry_after: asked.min(longest) }
+        }
         Answered::Throttled => Verdict::Throttled { retry_after: asked },
         Answered::NotSent => Verdict::NotSent,
         Answered::Ambiguous => Verdict::Ambiguous,
     };
-    let status = at(&rule.word).map_or(plain, |word| CarrierStatus::clean(&word));
-    Judged { verdict, status, foreseen: true }
+    let status = at(&rule.word).map_or(plain, |word| without_code(&word, code));
+    Judged { verdict, status, foreseen }
+}
+
+/// The provider's word, unless it repeats the code, in one piece or digit by digit: that is kept nowhere.
+fn without_code(word: &str, code: &OtpCode) -> CarrierStatus {
+    let digits: Zeroizing<String> = Zeroizing::new(word.chars().filter(char::is_ascii_digit).collect());
+    CarrierStatus::clean(if digits.contains(code.expose()) { "[withheld]" } else { word })
 }
 
 fn by_status(config: &HttpConfig, answer: &Answer) -> Verdict {
@@ -106,16 +131,17 @@ pub(super) fn text_at(body: Option<&Value>, pointer: &Pointer) -> Option<String>
     }
 }
 
+/// The provider's name for an attempt. A number too long to be read exactly is none: it would be many attempts' name.
+pub(super) fn name_at(body: Option<&Value>, pointer: &Pointer) -> Option<String> {
+    let is_whole = body?.pointer(pointer.as_str()).is_some_and(|value| !value.is_f64());
+    is_whole.then(|| text_at(body, pointer)).flatten()
+}
+
 /// Seconds, rounded up, as a number or its text.
 fn seconds_at(body: Option<&Value>, pointer: &Pointer) -> Option<Duration> {
     let seconds: f64 = text_at(body, pointer)?.trim().parse().ok()?;
     let sane = seconds.is_finite() && seconds >= 0.0;
     sane.then(|| Duration::from_secs_f64(seconds.ceil().min(HOLD_MAX.as_secs_f64())))
-}
-
-/// At least a second, at most what a carrier is believed.
-fn hold(asked: Option<Duration>) -> Duration {
-    asked.unwrap_or(PER_PHONE).clamp(Duration::from_secs(1), HOLD_MAX)
 }
 
 impl From<Class> for FailureClass {

@@ -136,7 +136,11 @@ impl Lines {
     async fn dial(&self, leave_by: Instant) -> Result<Wire, Undone> {
         let deadline = leave_by.min(Instant::now() + self.connect_timeout);
         let dialled = timeout_at(deadline, self.connect(deadline)).await;
-        dialled.unwrap_or_else(|_| Err("no connection in time".to_owned())).map_err(Undone::Unreachable)
+        let dialled = dialled.unwrap_or_else(|_| Err("no connection in time".to_owned()));
+        // What was cut short because it was late itself says nothing of the provider.
+        dialled.map_err(|why| {
+            if Instant::now() >= leave_by { Undone::NotSent("too late".to_owned()) } else { Undone::Unreachable(why) }
+        })
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Wire, String> {

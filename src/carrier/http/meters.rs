@@ -1,5 +1,6 @@
-//! What operators see of one link: answers by status, their time, what nobody foresaw.
+//! What operators see of one link: answers by status, their time, what nobody foresaw, what has no name.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
@@ -19,6 +20,9 @@ pub(super) struct Meters {
     seconds: Histogram,
     throttled: Counter,
     unforeseen: Counter,
+    unnamed: Counter,
+    /// Somebody was told of the first one that had no name.
+    unnamed_told: AtomicBool,
 }
 
 impl Meters {
@@ -29,6 +33,8 @@ impl Meters {
             seconds: histogram!(names::HTTP_LINK_SECONDS, "link" => name()),
             throttled: counter!(names::HTTP_LINK_THROTTLED, "link" => name()),
             unforeseen: counter!(names::HTTP_LINK_UNFORESEEN, "link" => name()),
+            unnamed: counter!(names::HTTP_LINK_UNNAMED, "link" => name()),
+            unnamed_told: AtomicBool::new(false),
             id: id.clone(),
         }
     }
@@ -52,6 +58,18 @@ impl Meters {
 
     pub(super) fn unreachable(&self) {
         self.answers[UNREACHABLE].increment(1);
+    }
+
+    /// It was accepted, and no receipt of it will be known for its own.
+    pub(super) fn unnamed(&self) {
+        self.unnamed.increment(1);
+        if !self.unnamed_told.swap(true, Ordering::Relaxed) {
+            let link = self.id.as_str();
+            tracing::warn!(
+                link,
+                "an attempt was accepted without the name that its receipt would bear: it will be refunded"
+            );
+        }
     }
 
     pub(super) fn polled(&self, result: &'static str) {

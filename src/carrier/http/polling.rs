@@ -1,6 +1,7 @@
 //! Receipts that are fetched, for providers that bring none: asked for every now and then until the delivery settles.
 //!
-//! What is asked for lives in memory: after a restart nobody asks, and the delivery ends by its settle time.
+//! Who asks keeps the provider's pace as attempts do, and asks ever less often where there is no answer. What is asked for lives in
+//! memory: when the link is closed it is asked for once more, and after a restart by nobody; the delivery ends by its settle time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,17 @@ use super::Shared;
 use super::receipt::{self, Told};
 use super::request::Prepared;
 use crate::carrier::upstream::{Attempt, Receipt, ReceiptState, Subject};
-use crate::config::upstreams::http::PollConfig;
+use crate::config::upstreams::http::{HttpConfig, PollConfig};
 use crate::domain::reference::Reference;
 
-/// Attempts whose receipt is awaited, and requests under way.
-const AWAITED_MAX: usize = 20_000;
-const ASKING_MAX: usize = 16;
+/// Attempts whose receipt is awaited: at least these, and as many as settle late at the provider's rate.
+const AWAITED: usize = 20_000;
+const AWAITED_MAX: usize = 100_000;
+const AWAITED_SECONDS: usize = 70;
+/// Requests under way: as many as of attempts, within these.
+const ASKING: (usize, usize) = (16, 256);
+/// So many times longer than the settings say the pause becomes while there is no answer.
+const SLOWER_MAX: u32 = 8;
 /// The pause before a receipt that is not durable is put again.
 const PUT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -28,9 +34,22 @@ pub(super) struct Polls {
 }
 
 impl Polls {
-    pub(super) fn new() -> Self {
-        Self { awaited: Arc::new(Semaphore::new(AWAITED_MAX)), asking: Semaphore::new(ASKING_MAX) }
+    pub(super) fn new(config: &HttpConfig) -> Self {
+        let rate = config.rate_per_second.and_then(|rate| usize::try_from(rate).ok()).unwrap_or(0);
+        let awaited = rate.saturating_mul(AWAITED_SECONDS).clamp(AWAITED, AWAITED_MAX);
+        let asking = config.in_flight_max.clamp(ASKING.0, ASKING.1);
+        Self { awaited: Arc::new(Semaphore::new(awaited)), asking: Semaphore::new(asking) }
     }
+}
+
+/// What came of one request.
+#[derive(Debug)]
+enum Asked {
+    Told(Told),
+    /// An answer that says nothing yet.
+    Nothing,
+    /// No answer, or one that tells to ask less.
+    Trouble,
 }
 
 impl Shared {
@@ -48,17 +67,34 @@ impl Shared {
             async move {
                 let _awaited = awaited;
                 let asking = shared.ask(&prepared, &subject, every, settle_by);
-                shared.closed.run_until_cancelled(asking).await;
+                if shared.closed.run_until_cancelled(asking).await.is_none() {
+                    // Nobody will: what the provider knows already is not given away.
+                    shared.cut.run_until_cancelled(shared.ask_last(&prepared, &subject, settle_by)).await;
+                }
             },
             &self.runtime,
         );
     }
 
     async fn ask(&self, prepared: &Prepared, subject: &Subject, every: Duration, settle_by: Instant) {
-        let mut said = None;
-        while Instant::now() + every < settle_by {
-            sleep(every).await;
-            let Some(told) = self.ask_once(prepared, subject, settle_by).await else { continue };
+        let (mut said, mut pause) = (None, every);
+        while Instant::now() + pause < settle_by {
+            sleep(pause).await;
+            if !self.throttle.pass(settle_by).await {
+                break;
+            }
+            let told = match self.ask_once(prepared, subject, settle_by).await {
+                Asked::Told(told) => told,
+                Asked::Nothing => {
+                    pause = every;
+                    continue;
+                }
+                Asked::Trouble => {
+                    pause = (pause * 2).min(every * SLOWER_MAX);
+                    continue;
+                }
+            };
+            pause = every;
             let is_end = told.receipt.state != ReceiptState::InProgress;
             // A word that is said again is no news.
             if said.as_ref() != Some(&told.receipt) {
@@ -72,21 +108,42 @@ impl Shared {
         self.meters.polled("gave_up");
     }
 
-    async fn ask_once(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) -> Option<Told> {
-        let _place = self.polls.asking.acquire().await.ok()?;
-        let mapping = &self.config.poll.as_ref()?.mapping;
-        let told = match self.lines.exchange(settle_by, || prepared.request()).await {
-            Ok(answer) if (200..300).contains(&answer.status) => {
-                receipt::of_poll(mapping, &self.id, subject.clone(), &answer.body)
-            }
-            _ => None,
+    /// Asks when the link is closed already: an end is put, and nothing else.
+    async fn ask_last(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) {
+        if let Asked::Told(told) = self.ask_once(prepared, subject, settle_by).await
+            && told.receipt.state != ReceiptState::InProgress
+        {
+            self.put(&told.receipt, settle_by).await;
+        }
+    }
+
+    async fn ask_once(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) -> Asked {
+        let (Ok(_place), Some(poll)) = (self.polls.asking.acquire().await, &self.config.poll) else {
+            return Asked::Trouble;
         };
-        self.meters.polled(match &told {
-            Some(Told { word_is_known: true, .. }) => "told",
-            Some(_) => "unknown_word",
-            None => "no_answer",
+        let sent_at = Instant::now();
+        let asked = match self.lines.exchange(settle_by, || prepared.request()).await {
+            Ok(answer) => match answer.status {
+                200..=299 => {
+                    let told = receipt::of_poll(&poll.mapping, &self.id, subject.clone(), &answer.body);
+                    told.map_or(Asked::Nothing, Asked::Told)
+                }
+                429 => {
+                    self.throttle.slow_down(sent_at, answer.retry_after);
+                    Asked::Trouble
+                }
+                // Not known yet, perhaps.
+                404 => Asked::Nothing,
+                _ => Asked::Trouble,
+            },
+            Err(_undone) => Asked::Trouble,
+        };
+        self.meters.polled(match &asked {
+            Asked::Told(Told { word_is_known: true, .. }) => "told",
+            Asked::Told(_) => "unknown_word",
+            Asked::Nothing | Asked::Trouble => "no_answer",
         });
-        told
+        asked
     }
 
     async fn put(&self, receipt: &Receipt, settle_by: Instant) {

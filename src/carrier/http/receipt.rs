@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::answer::text_at;
+use super::answer::{name_at, text_at};
 use super::form;
 use crate::carrier::upstream::{Receipt, ReceiptState, Subject};
 use crate::config::upstreams::http::{CallbackConfig, Form, ReceiptMapping, Source};
@@ -12,6 +12,9 @@ use crate::domain::carrier::NetworkCode;
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::phone::{InvalidPhone, Phone};
 use crate::domain::reference::{Reference, UpstreamId};
+
+/// So many digits may be a code (contract §2: 4 to 8).
+const CODE_DIGITS_MIN: usize = 4;
 
 /// Why a callback says nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -84,14 +87,25 @@ impl Message<'_> {
         }
     }
 
+    fn name(&self, source: &Source) -> Option<String> {
+        match source {
+            Source::Body(pointer) => name_at(Some(self.body), pointer),
+            Source::Query(_) => self.text(source),
+        }
+    }
+
     fn subject(&self, config: &CallbackConfig) -> Option<Subject> {
         let attempt = config.attempt.as_ref().and_then(|source| self.text(source));
         if let Some(subject) = attempt.as_deref().and_then(Subject::of_attempt_id) {
             return Some(subject);
         }
-        let reference = Reference::new(&self.text(config.reference.as_ref()?)?)?;
-        let phone = config.phone.as_ref().and_then(|source| self.text(source));
-        Some(Subject::Reference { references: vec![reference], phone: phone.as_deref().and_then(any_form) })
+        let reference = Reference::new(&self.name(config.reference.as_ref()?)?)?;
+        // A phone that is missing or that nobody can read is nobody's: it does not make the reference anybody's.
+        let phone = match &config.phone {
+            Some(source) => Some(any_form(&self.text(source)?)?),
+            None => None,
+        };
+        Some(Subject::Reference { references: vec![reference], phone })
     }
 
     fn receipt(&self, mapping: &ReceiptMapping, upstream: &UpstreamId, subject: Subject) -> Option<Told> {
@@ -103,11 +117,42 @@ impl Message<'_> {
             None if mapping.delivered.iter().any(|known| is_word(known)) => (ReceiptState::Delivered, true),
             None => (ReceiptState::InProgress, mapping.in_progress.iter().any(|known| is_word(known))),
         };
-        let said = mapping.word.as_ref().and_then(|source| self.text(source)).unwrap_or(word);
+        let more = mapping.word.as_ref().and_then(|source| self.text(source));
         let network = mapping.network.as_ref().and_then(|source| NetworkCode::parse(&self.text(source)?));
-        let status = CarrierStatus::clean(&said);
+        let status = match more {
+            Some(prose) => CarrierStatus::clean(&without_numbers(&prose)),
+            None if word_is_known || !word.contains(' ') => CarrierStatus::clean(&word),
+            None => CarrierStatus::clean(&without_numbers(&word)),
+        };
         Some(Told { receipt: Receipt { upstream: upstream.clone(), subject, state, status, network }, word_is_known })
     }
+}
+
+/// Prose with `#` for each digit of a number that could be a code: it may quote the message, whose code is kept nowhere. Four
+/// digits or more are one, also where single characters stand between them.
+fn without_numbers(prose: &str) -> String {
+    let text: Vec<char> = prose.chars().filter(|c| matches!(c, ' '..='~')).collect();
+    let mut cleared = text.clone();
+    let mut at = 0;
+    while at < text.len() {
+        let (mut end, mut digits) = (at, Vec::new());
+        while let Some(c) = text.get(end) {
+            if c.is_ascii_digit() {
+                digits.push(end);
+            } else if digits.is_empty()
+                || c.is_ascii_alphabetic()
+                || !text.get(end + 1).is_some_and(char::is_ascii_digit)
+            {
+                break;
+            }
+            end += 1;
+        }
+        if digits.len() >= CODE_DIGITS_MIN {
+            digits.into_iter().for_each(|digit| cleared[digit] = '#');
+        }
+        at = end.max(at + 1);
+    }
+    cleared.into_iter().collect()
 }
 
 /// A phone in whatever form the provider writes it.

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::form;
 use crate::carrier::upstream::Attempt;
 use crate::config::upstreams::http::{
-    Auth, Content, Encoding, Hmac, HttpConfig, JsonTemplate, Method, Placeholder, Template,
+    Auth, Content, Encoding, Hmac, HttpConfig, JsonTemplate, Method, Placeholder, Proof, Template,
 };
 use crate::domain::json::write_string;
 use crate::domain::reference::Reference;
@@ -35,7 +35,13 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn new(config: &HttpConfig, attempt: &'a Attempt, id: &'a str) -> Self {
-        let callback_url = config.callback_url.as_ref().map(|template| template.render(|_| Cow::Borrowed(id)));
+        let secret = callback_secret(config);
+        let callback_url = config.callback_url.as_ref().map(|template| {
+            template.render(|placeholder| match placeholder {
+                Placeholder::CallbackSecret => Cow::Borrowed(&secret),
+                _ => Cow::Borrowed(id),
+            })
+        });
         Self {
             attempt,
             id,
@@ -55,14 +61,24 @@ impl<'a> Values<'a> {
             Placeholder::Channel => Cow::Borrowed(self.attempt.channel.as_str()),
             Placeholder::AttemptId => Cow::Borrowed(self.id),
             Placeholder::CallbackUrl => Cow::Borrowed(&self.callback_url),
-            // No template of a request has it.
-            Placeholder::Reference => Cow::Borrowed(""),
+            // No template of a request has them.
+            Placeholder::Reference | Placeholder::CallbackSecret => Cow::Borrowed(""),
         }
     }
 
     fn fill(&self, template: &Template) -> Zeroizing<String> {
         template.render(|placeholder| self.of(placeholder))
     }
+}
+
+/// What proves a callback in its URL, as a URL holds it.
+fn callback_secret(config: &HttpConfig) -> Zeroizing<String> {
+    let Some(Proof::Query { value, .. }) = config.callback.as_ref().map(|callback| &callback.proof) else {
+        return Zeroizing::default();
+    };
+    let mut escaped = Zeroizing::new(Vec::with_capacity(3 * value.expose().len()));
+    form::escape(&mut escaped, value.expose(), false);
+    Zeroizing::new(String::from_utf8_lossy(&escaped).into_owned())
 }
 
 /// A request that can be made as often as it must be sent.

@@ -34,8 +34,8 @@ impl Shared {
                 Ok(judged) => judged,
                 Err(not_sent) => return maybe.unwrap_or(not_sent),
             };
-            let status = without_code(judged.status, &attempt);
-            match judged.verdict {
+            let Judged { verdict, status, .. } = judged;
+            match verdict {
                 Verdict::Accepted { reference } => {
                     self.throttle.went_well();
                     return self.accepted(&attempt, reference).await;
@@ -56,8 +56,9 @@ impl Shared {
                     return maybe.unwrap_or(Outcome::PerPhone { retry_after });
                 }
                 Verdict::NotSent => return maybe.unwrap_or(Outcome::NotSent { status }),
-                // The answer is of the key, whichever request was the first to bring it.
-                Verdict::Refused { class } => return Outcome::Refused { class, status },
+                // It may be of the second request alone ("in progress", a proxy in front of the provider), while the first is
+                // being worked on. A true refusal that is told again costs a wait; a false one would call the phone twice.
+                Verdict::Refused { class } => return maybe.unwrap_or(Outcome::Refused { class, status }),
             }
         }
     }
@@ -70,11 +71,13 @@ impl Shared {
             Err(Undone::Unreachable(why)) => {
                 self.meters.unreachable();
                 self.vitals.unreachable(&why);
-                return Err(not_sent(&why));
+                // Where the provider is, is nothing that a customer reads.
+                return Err(not_sent("unreachable"));
             }
             Err(Undone::NotSent(why)) => {
                 self.meters.unreachable();
-                return Err(not_sent(&why));
+                tracing::debug!(link = self.id.as_str(), why, "an attempt was not sent");
+                return Err(not_sent("not sent"));
             }
             Err(Undone::Lost(why)) => {
                 self.meters.lost(started.elapsed());
@@ -83,7 +86,7 @@ impl Shared {
                 return Ok(Judged { verdict: Verdict::Ambiguous, status, foreseen: true });
             }
         };
-        let judged = judge(&self.config, &answer);
+        let judged = judge(&self.config, &answer, &attempt.code);
         self.meters.answered(answer.status, &judged, started.elapsed());
         self.vitals.reached();
         match judged.verdict {
@@ -95,7 +98,12 @@ impl Shared {
 
     /// The provider took it: what it calls it is durable before anybody hears so.
     async fn accepted(self: &Arc<Self>, attempt: &Attempt, reference: Option<Reference>) -> Outcome {
-        let Some(reference) = reference else { return Outcome::Accepted };
+        let Some(reference) = reference else {
+            if self.config.needs_reference() {
+                self.meters.unnamed();
+            }
+            return Outcome::Accepted;
+        };
         if let Some(poll) = &self.config.poll {
             self.poll(attempt, poll, &reference);
         }
@@ -120,9 +128,4 @@ impl Shared {
         }
         Outcome::Accepted
     }
-}
-
-/// The provider's word, unless it repeats the code: that is kept nowhere.
-fn without_code(status: CarrierStatus, attempt: &Attempt) -> CarrierStatus {
-    if status.as_str().contains(attempt.code.expose()) { CarrierStatus::clean("[withheld]") } else { status }
 }

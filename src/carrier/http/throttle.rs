@@ -106,6 +106,12 @@ impl Throttle {
         }
     }
 
+    /// Whether nothing pauses now.
+    #[cfg(test)]
+    pub(super) fn is_free(&self) -> bool {
+        self.state().paused_until <= Instant::now()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,7 +91,7 @@ fn headers(config: &LookUpConfig) -> Result<Vec<(HeaderName, HeaderValue)>, Stri
 
 /// The address that is asked, with `digits` (84 and the national number) where the number belongs.
 fn with_number(url: &str, digits: &str) -> String {
-    let national = digits.trim_start_matches("84");
+    let national = digits.strip_prefix("84").unwrap_or(digits);
     let url = url.replace("{phone}", &format!("%2B{digits}")).replace("{phone_digits}", digits);
     url.replace("{phone_national}", &format!("0{national}"))
 }
@@ -194,6 +194,9 @@ mod tests {
     fn a_number_stands_in_the_address_as_it_is_wanted() {
         assert_eq!(with_number("https://h/{phone}", SAMPLE), "https://h/%2B84981234567");
         assert_eq!(with_number("https://h/?n={phone_national}", SAMPLE), "https://h/?n=0981234567");
+        // VinaPhone's own prefix is 84.
+        assert_eq!(with_number("https://h/?n={phone_national}", "84841234567"), "https://h/?n=0841234567");
+        assert_eq!(with_number("https://h/?n={phone_national}", "84848484848"), "https://h/?n=0848484848");
         let wrong = LookUpConfig { url: "ftp://h/{phone}".to_owned(), ..config(1) };
         assert!(Provider::new(&wrong).expect_err("refused").starts_with("url"));
     }

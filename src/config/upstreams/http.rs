@@ -52,6 +52,17 @@ pub struct HttpConfig {
     pub extra_ca_file: Option<String>,
 }
 
+impl HttpConfig {
+    /// Whether receipts can come by the provider's own names for attempts alone.
+    #[must_use]
+    pub fn needs_reference(&self) -> bool {
+        match &self.callback {
+            Some(callback) => callback.attempt.is_none(),
+            None => self.poll.is_some(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {

@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptState};
+use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptState, Subject};
 use crate::config::upstreams::http::HttpConfig;
 use crate::domain::signature::{hex, hmac_sha256};
 use crate::http::listener::{Limits, Listener};
@@ -49,8 +49,13 @@ struct Bench {
 
 impl Bench {
     fn start(proof: &str) -> Self {
+        Self::behind(&[], proof)
+    }
+
+    fn behind(proxies: &[&str], proof: &str) -> Self {
         let text = format!(
-            "url = \"http://localhost/\"\njson = {{ code = \"{{code}}\" }}\n[callback]\n{proof}\nreference = \"/id\"\n\
+            "url = \"http://localhost/\"\njson = {{ code = \"{{code}}\" }}\n\
+             answers = [{{ means = \"accepted\", reference = \"/id\" }}]\n[callback]\n{proof}\nreference = \"/id\"\n\
              status = \"/status\"\ndelivered = [\"ok\"]"
         );
         let config: HttpConfig = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
@@ -59,8 +64,9 @@ impl Bench {
         receivers.replace([(tkc, config.callback.expect("there is one"))]);
         let settings = CallbacksConfig {
             listen: String::new(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: proxies.iter().map(|net| net.parse().expect("a block")).collect(),
             connections_max: 8,
+            connections_per_ip_max: 4,
             body_bytes_max: 8_192,
             read_ms: 5_000,
             idle_ms: 5_000,
@@ -77,15 +83,21 @@ impl Bench {
     }
 
     async fn ask(&self, line: &str, headers: &str, body: &str) -> u16 {
+        self.answer(line, headers, body).await.expect("an answer")
+    }
+
+    /// The status; `None` if the connection was closed without an answer.
+    async fn answer(&self, line: &str, headers: &str, body: &str) -> Option<u16> {
         let mut stream = TcpStream::connect(self.address).await.expect("connects");
         let length = body.len();
         let request = format!(
             "{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         );
-        stream.write_all(request.as_bytes()).await.expect("writes");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("reads");
-        answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
+        // One that was closed at once may end in a reset.
+        stream.write_all(request.as_bytes()).await.ok()?;
+        stream.read_to_string(&mut answer).await.ok()?;
+        answer.get(9..12).and_then(|status| status.parse().ok())
     }
 
     async fn post(&self, headers: &str, body: &str) -> u16 {
@@ -138,6 +150,21 @@ async fn only_who_signs_the_very_bytes_is_heard() {
 }
 
 #[tokio::test]
+async fn a_captured_callback_says_nothing_of_another_delivery() {
+    let bench = Bench::start(&format!("{SIGNED}\nattempt = \"/ref\""));
+    let own = "01997d0a-0000-7000-8000-000000000001-voice";
+    let body = format!(r#"{{"ref":"{own}","status":"ok"}}"#);
+    let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, &body));
+    for query in
+        ["", "?attempt=01997d0a-0000-7000-8000-000000000002-voice", "?ref=01997d0a-0000-7000-8000-000000000002-sms"]
+    {
+        assert_eq!(bench.ask(&format!("POST /callbacks/tkc{query}"), &signed, &body).await, 200);
+    }
+    let own = Subject::of_attempt_id(own).expect("reads back");
+    assert!(bench.receipts().iter().all(|receipt| receipt.subject == own), "{:?}", bench.receipts());
+}
+
+#[tokio::test]
 async fn a_token_stands_in_a_header_or_behind_the_question_mark() {
     let path = std::env::temp_dir().join(format!("nexo-callback-{:016x}", rand::random::<u64>()));
     std::fs::write(&path, "t0ken").expect("written");
@@ -173,11 +200,21 @@ async fn strangers_paths_methods_and_bodies_are_refused() {
 
 #[tokio::test]
 async fn only_the_providers_own_addresses_may_call() {
-    let from_elsewhere = Bench::start(&format!("{SIGNED}\nallow = [\"203.0.113.0/24\"]"));
+    let elsewhere = format!("{SIGNED}\nallow = [\"203.0.113.0/24\"]");
     let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, BODY));
-    assert_eq!(from_elsewhere.post(&signed, BODY).await, 403);
-    let forged = format!("{signed}X-Forwarded-For: 203.0.113.9\r\n");
-    assert_eq!(from_elsewhere.post(&forged, BODY).await, 403, "nobody has said that the peer is a proxy");
+    let proxied = Bench::behind(&["127.0.0.0/8"], &elsewhere);
+    assert_eq!(proxied.post(&signed, BODY).await, 403);
+    for forged in ["CF-Connecting-IP", "Cloudflare-Connecting-IP", "X-Real-IP"] {
+        let forged = format!("{signed}{forged}: 203.0.113.9\r\nX-Forwarded-For: 198.51.100.1\r\n");
+        assert_eq!(proxied.post(&forged, BODY).await, 403, "{forged}");
+    }
+    let forwarded = format!("{signed}X-Forwarded-For: 203.0.113.9\r\n");
+    assert_eq!(proxied.post(&forwarded, BODY).await, 200);
+    let direct = Bench::start(&elsewhere);
+    let line = "POST /callbacks/tkc";
+    assert_eq!(direct.answer(line, &forwarded, BODY).await, None, "nobody has said that the peer is a proxy");
+    direct.receivers.replace([]);
+    assert_eq!(direct.answer(line, &signed, BODY).await, Some(404), "nobody is told apart where there is nobody");
     let from_here = Bench::start(&format!("{SIGNED}\nallow = [\"127.0.0.0/8\"]"));
     assert_eq!(from_here.post(&signed, BODY).await, 200);
 }
@@ -189,4 +226,29 @@ async fn an_upstream_that_is_taken_away_is_heard_no_more() {
     assert_eq!(bench.post(&signed, BODY).await, 200);
     bench.receivers.replace([]);
     assert_eq!(bench.post(&signed, BODY).await, 404);
+}
+
+#[tokio::test]
+async fn one_stranger_does_not_close_the_door_to_providers() {
+    let bench = Bench::start(SIGNED);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(bench.address).await.expect("connects");
+        stream.write_all(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await.expect("writes");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        held.push(stream);
+    }
+    let signed = format!("X-Sign: sha256={}\r\n", sign(SECRET, BODY));
+    assert_eq!(bench.answer("POST /callbacks/tkc", &signed, BODY).await, None, "its share is taken");
+    let other = TcpSocket::new_v4().expect("a socket");
+    other.bind(SocketAddr::from(([127, 0, 0, 2], 0))).expect("another address of this machine");
+    let mut other = other.connect(bench.address).await.expect("connects");
+    let length = BODY.len();
+    let request = format!("POST /callbacks/tkc HTTP/1.1\r\nHost: a\r\n{signed}Content-Length: {length}\r\n\r\n{BODY}");
+    other.write_all(request.as_bytes()).await.expect("writes");
+    let mut answer = [0; 12];
+    other.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(held);
 }

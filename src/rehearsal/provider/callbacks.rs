@@ -75,8 +75,9 @@ impl Post {
             tracing::warn!(host = %url.host(), "a rehearsal brings receipts over http:// only");
             return Some(200);
         }
-        let body = Object::with_capacity(160)
+        let body = Object::with_capacity(256)
             .text("call_id", &call.id)
+            .text("client_ref", call.client_ref.as_deref().unwrap_or_default())
             .quoted("to", call.phone.e164())
             .quoted("status", status)
             .quoted("network", "452-04")

@@ -35,8 +35,19 @@ pub(super) struct Call {
     pub(super) phone: Phone,
     /// Where its receipts are brought.
     pub(super) callback: Option<String>,
+    /// The caller's own name for it, which receipts repeat.
+    pub(super) client_ref: Option<String>,
     key: Option<String>,
     status: &'static str,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) phone: Phone,
+    pub(super) key: Option<String>,
+    pub(super) callback: Option<&'a str>,
+    pub(super) client_ref: Option<&'a str>,
 }
 
 /// What becomes of a call that is asked for.
@@ -57,7 +68,8 @@ impl Calls {
         Self { phone_gap, book: Mutex::default() }
     }
 
-    pub(super) fn enter(&self, phone: Phone, key: Option<String>, callback: Option<&str>) -> Entry {
+    pub(super) fn enter(&self, asked: Asked<'_>) -> Entry {
+        let Asked { phone, key, callback, client_ref } = asked;
         let mut book = self.book();
         let known = key.as_ref().and_then(|key| book.calls.get(book.by_key.get(key)?));
         if let Some(call) = known {
@@ -75,7 +87,8 @@ impl Calls {
         if let Some(key) = &key {
             book.by_key.insert(key.clone(), delivery);
         }
-        let call = Call { id: id.clone(), phone, callback: callback.map(str::to_owned), key, status: "queued" };
+        let [callback, client_ref] = [callback, client_ref].map(|text| text.map(str::to_owned));
+        let call = Call { id: id.clone(), phone, callback, client_ref, key, status: "queued" };
         book.calls.insert(delivery, call);
         book.order.push_back(delivery);
         while book.order.len() > CALLS_MAX {

@@ -35,6 +35,7 @@ async fn house(engine: Engine, provider: SocketAddr) -> House {
     let tkc = TKC
         .replace("https://api.tkc.example", &format!("http://{provider}"))
         .replace("https://otp.example.com", &format!("http://{callbacks}"))
+        .replace("203.0.113.0/24", "127.0.0.1")
         .replace("{ env = \"NEXO_TKC_TOKEN\" }", &secret)
         .replace("{ env = \"NEXO_TKC_CALLBACK_KEY\" }", &secret);
     let viettel = "price_usd = \"0.022\"\n[carrier.viettel]\nchannels = [\"voice\"]\nprefixes = [\"98\"]\nvoice = [{ upstream = \"tkc\" }]\n";

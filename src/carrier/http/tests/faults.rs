@@ -1,15 +1,47 @@
 //! Providers that hang, flap, answer something else, answer late, or cannot be reached.
 
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::provider::{Does, Provider};
 use super::{PATIENCE, ambiguous, attempt, before, leaving_within, link, settings, status_of};
 use crate::carrier::upstream::{FailureClass, Health, Outcome, Upstream};
 use crate::domain::delivery::CarrierStatus;
 use crate::domain::endpoint_url::EndpointUrl;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
 
 #[tokio::test]
 async fn a_provider_that_hangs_leaves_the_attempt_ambiguous_and_is_asked_once() {
@@ -29,7 +61,8 @@ async fn a_provider_that_flaps_is_down_after_three_refusals_and_up_when_it_is_ba
     for _ in 0..3 {
         assert_eq!(*health.borrow(), Health::Up);
         let outcome = link.dispatch(attempt()).await;
-        assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+        let status = CarrierStatus::clean("unreachable");
+        assert_eq!(outcome, Outcome::NotSent { status }, "where the provider is, no customer reads");
     }
     assert_eq!(*health.borrow(), Health::Down);
     let provider =
@@ -54,11 +87,15 @@ async fn a_provider_that_answers_html_has_not_said_yes() {
 }
 
 #[tokio::test]
-async fn a_provider_that_answers_html_without_rules_has_not_said_yes_either() {
+async fn a_page_is_no_yes_to_a_rule_that_does_not_look_into_it() {
     let provider =
         Provider::start([Does::Answers("200 OK", "Content-Type: TEXT/HTML; charset=utf-8\r\n", String::new())]).await;
-    let (link, _) = link(&settings(&provider.address.to_string(), "receipts = \"refunded\""));
-    assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 200"));
+    for rules in
+        ["", "answers = [{ status = \"2xx\", means = \"accepted\" }]\n", "answers = [{ means = \"accepted\" }]\n"]
+    {
+        let (link, _) = link(&settings(&provider.address.to_string(), &format!("{rules}receipts = \"charged\"")));
+        assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 200"), "{rules}");
+    }
 }
 
 #[tokio::test]
@@ -112,6 +149,20 @@ async fn a_provider_that_speaks_no_tls_was_sent_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_late_itself_says_nothing_of_the_provider() {
+    let provider = Provider::start([Does::Hangs]).await;
+    let mut config = settings(&provider.address.to_string(), super::USUAL);
+    config.url = EndpointUrl::parse(&format!("https://{}/send", provider.address)).expect("a URL");
+    config.connect_timeout = Duration::from_secs(30);
+    let (link, _) = link(&config);
+    for _ in 0..4 {
+        let outcome = link.dispatch(leaving_within(Duration::from_millis(30))).await;
+        assert_eq!(outcome, Outcome::NotSent { status: CarrierStatus::clean("not sent") });
+    }
+    assert_eq!(*link.health().borrow(), Health::Up);
+}
+
+#[tokio::test]
 async fn a_connection_that_ends_before_the_answer_is_ambiguous_and_a_kept_one_that_was_closed_is_replaced() {
     let provider = Provider::start([
         Does::Closes,
@@ -137,6 +188,28 @@ async fn wrong_credentials_are_not_hammered() {
         assert!(matches!(outcome, Outcome::Refused { class: FailureClass::Misconfigured, .. }), "{outcome:?}");
     }
     assert_eq!(*link.health().borrow(), Health::Misconfigured);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_link_that_turns_misconfigured_logs_no_code() {
+    let refused = r#"answers = [
+        { status = "2xx", at = "/id", means = "accepted" },
+        { status = 403, means = "refused", class = "misconfigured", word = "/message" },
+    ]
+    receipts = "refunded""#;
+    let body = r#"{"message":"brandname: template mismatch \"482917 la ma xac thuc\""}"#;
+    let provider = Provider::start([Does::json("403 Forbidden", body)]).await;
+    let (link, _) = link(&settings(&provider.address.to_string(), refused));
+    let lines = Lines::default();
+    let logs = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
+    let guard = tracing::subscriber::set_default(logs);
+    for _ in 0..3 {
+        let outcome = link.dispatch(attempt()).await;
+        assert_eq!(status_of(&outcome), "[withheld]");
+    }
+    drop(guard);
+    let logged = lines.text();
+    assert!(logged.contains("the link's health has changed") && !logged.contains("482917"), "{logged}");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ fn a_form_is_read_like_json() {
 #[test]
 fn a_word_that_nobody_knows_never_ends_a_delivery() {
     for (word, known) in [("ringing", true), ("delivred", false), ("0", false)] {
-        let told = told("json", "", &format!(r#"{{"id":5,"status":"{word}"}}"#)).expect("reads");
+        let told = told("json", "", &format!(r#"{{"id":5,"to":"0981234567","status":"{word}"}}"#)).expect("reads");
         assert_eq!((told.receipt.state, told.word_is_known), (ReceiptState::InProgress, known), "{word}");
     }
 }
@@ -83,11 +83,37 @@ fn what_says_nothing_is_refused() {
         ("[]", Unreadable::Subject),
         (r#"{"id":null,"status":"delivered"}"#, Unreadable::Subject),
         (r#"{"id":"a b","status":"delivered"}"#, Unreadable::Subject),
-        (r#"{"id":"x"}"#, Unreadable::Status),
-        (r#"{"id":"x","status":{}}"#, Unreadable::Status),
-        (r#"{"id":"x","status":""}"#, Unreadable::Status),
+        (r#"{"id":36893488147419103232,"to":"0981234567","status":"delivered"}"#, Unreadable::Subject),
+        (r#"{"id":"x","status":"delivered"}"#, Unreadable::Subject),
+        (r#"{"id":"x","to":"","status":"delivered"}"#, Unreadable::Subject),
+        (r#"{"id":"x","to":"unknown","status":"delivered"}"#, Unreadable::Subject),
+        (r#"{"id":"x","to":"0281234567","status":"delivered"}"#, Unreadable::Subject),
+        (r#"{"id":"x","to":"0981234567"}"#, Unreadable::Status),
+        (r#"{"id":"x","to":"0981234567","status":{}}"#, Unreadable::Status),
+        (r#"{"id":"x","to":"0981234567","status":""}"#, Unreadable::Status),
     ] {
         assert_eq!(told("json", "", body), Err(why), "{body}");
+    }
+}
+
+#[test]
+fn words_that_quote_the_message_are_kept_without_its_code() {
+    for (said, kept) in [
+        ("482917 la ma xac thuc cua ban. UNDELIV", "###### la ma xac thuc cua ban. UNDELIV"),
+        ("ma: 4 8 2 9 1 7.", "ma: # # # # # #."),
+        ("48-29-17 va 12345678", "##-##-## va ########"),
+        ("48\u{e9}29", "####"),
+        ("answered after 12 s, cause 486", "answered after 12 s, cause 486"),
+        ("", ""),
+    ] {
+        let body =
+            serde_json::json!({ "id": "x", "to": "0981234567", "status": "delivered", "text": said }).to_string();
+        assert_eq!(told("json", "", &body).expect("reads").receipt.status.as_str(), kept, "{said}");
+    }
+    for (status, kept) in [("Err 482917 template", "Err ###### template"), ("1034", "1034"), ("delivered", "delivered")]
+    {
+        let body = serde_json::json!({ "id": "x", "to": "0981234567", "status": status }).to_string();
+        assert_eq!(told("json", "", &body).expect("reads").receipt.status.as_str(), kept, "{status}");
     }
 }
 

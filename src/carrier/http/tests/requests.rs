@@ -42,6 +42,24 @@ async fn every_placeholder_stands_for_what_it_says() {
 }
 
 #[tokio::test]
+async fn the_secret_of_a_callback_stands_escaped_in_its_url() {
+    let secret = SecretFile::new("k e+y/1");
+    let text = format!(
+        r#"url = "http://localhost/f"
+        json = {{ code = "{{code}}", callback = "{{callback_url}}" }}
+        callback_url = "https://us/callbacks/tkc?key={{callback_secret}}&a={{attempt_id}}"
+        callback = {{ query = {{ name = "key", value = {} }}, attempt = "?a", status = "/s", delivered = ["ok"] }}"#,
+        secret.source()
+    );
+    let config: HttpConfig = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
+    let (_, body) = made(&config).await;
+    let id = attempt().id();
+    let expected = format!(r#"{{"callback":"https://us/callbacks/tkc?key=k%20e%2By%2F1&a={id}","code":"482917"}}"#);
+    assert_eq!(body, expected);
+    assert!(!format!("{config:?}").contains("k e+y"), "{config:?}");
+}
+
+#[tokio::test]
 async fn a_form_and_a_query_are_escaped() {
     let form = config(
         r#"url = "http://localhost/f"

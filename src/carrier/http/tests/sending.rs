@@ -1,13 +1,17 @@
 //! What is sent again and what is not, names that must be durable first, and receipts that are fetched.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::Instant;
 
 use super::provider::{Does, Provider};
-use super::{ambiguous, attempt, before, leaving_within, link, settings};
+use super::{PATIENCE, Sink, ambiguous, attempt, before, leaving_within, link, settings};
+use crate::carrier::http::HttpLink;
 use crate::carrier::upstream::{FailureClass, Outcome, ReceiptState, Subject, Upstream};
 use crate::domain::carrier::NetworkCode;
+use crate::telemetry::names;
 
 const KEYED: &str = "idempotency_header = \"Idempotency-Key\"\n";
 
@@ -52,6 +56,23 @@ async fn what_may_have_arrived_stays_ambiguous_whatever_a_later_try_meets() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_second_request_says_nothing_of_the_first() {
+    let refuses = r#"answers = [
+        { status = "2xx", at = "/id", means = "accepted" },
+        { status = 422, means = "refused", class = "invalid_number" },
+    ]
+    answer_timeout_ms = 400
+    receipts = "refunded""#;
+    for then in ["409 Conflict", "403 Forbidden", "404 Not Found", "302 Found", "400 Bad Request", "422 Unprocessable"]
+    {
+        let provider = Provider::start([Does::json("504 Gateway Timeout", ""), Does::json(then, "{}")]).await;
+        let (link, _) = link(&settings(&provider.address.to_string(), &format!("{KEYED}{refuses}")));
+        assert_eq!(link.dispatch(attempt()).await, ambiguous("HTTP 504"), "{then}");
+        assert_eq!(provider.got().len(), 2, "{then}");
+    }
+}
+
+#[tokio::test]
 async fn a_throttled_attempt_keeps_its_place_and_goes_when_it_may() {
     let slower = Does::Answers("429 Too Many Requests", "Retry-After: 1\r\n", String::new());
     let provider = Provider::start([slower, taken()]).await;
@@ -82,6 +103,20 @@ async fn a_name_that_cannot_be_kept_leaves_the_attempt_ambiguous() {
     let soon = Instant::now() + Duration::from_millis(300);
     let outcome = link.dispatch(crate::carrier::upstream::Attempt { settle_by: soon, ..attempt() }).await;
     assert_eq!(outcome, ambiguous("its name could not be kept"));
+}
+
+#[tokio::test]
+async fn what_was_accepted_without_the_name_that_its_receipt_needs_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let provider = Provider::start([Does::json("200 OK", r#"{"id":"has a space"}"#)]).await;
+    let echoes = super::USUAL.replace("reference = \"/id\", status", "attempt = \"/ref\", status");
+    for (more, text, counted) in [("", super::USUAL, 1), ("echoed", echoes.as_str(), 1), ("again", super::USUAL, 2)] {
+        let config = settings(&provider.address.to_string(), text);
+        let (link, _) = metrics::with_local_recorder(&recorder, || link(&config));
+        assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+        let seen = recorder.handle().render();
+        assert!(seen.contains(&format!("{}{{link=\"tkc\"}} {counted}", names::HTTP_LINK_UNNAMED)), "{more}: {seen}");
+    }
 }
 
 #[tokio::test]
@@ -128,4 +163,56 @@ async fn a_receipt_is_fetched_where_none_is_brought() {
     assert!(provider.got()[1].head.starts_with("GET /calls/a%2F1%3F HTTP/1.1\r\n"), "{}", provider.got()[1].head);
     assert_eq!(sink.names(), [""; 0], "receipts that are fetched need no name");
     link.shutdown(Duration::from_secs(1)).await;
+}
+
+/// A link that has one receipt to fetch from `provider`, which took the attempt.
+async fn awaiting(provider: &Provider, every_ms: u64) -> (HttpLink, Arc<Sink>) {
+    let polled = format!(
+        r#"answers = [{{ status = "2xx", at = "/id", means = "accepted", reference = "/id" }}]
+        answer_timeout_ms = 400
+        poll = {{ path = "/calls/{{reference}}", every_ms = {every_ms}, status = "/state", delivered = ["done"] }}"#
+    );
+    let (link, sink) = link(&settings(&provider.address.to_string(), &polled));
+    assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted);
+    (link, sink)
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_asked_for_once_more_when_the_link_is_closed() {
+    let provider = Provider::start([taken(), Does::json("200 OK", r#"{"state":"done"}"#)]).await;
+    let (link, sink) = awaiting(&provider, 60_000).await;
+    link.shutdown(PATIENCE).await;
+    assert_eq!(sink.received().await[0].state, ReceiptState::Delivered);
+    let provider = Provider::start([taken(), Does::Hangs]).await;
+    let (link, sink) = awaiting(&provider, 60_000).await;
+    link.shutdown(Duration::from_millis(50)).await;
+    assert!(sink.told().receipts.is_empty(), "what outlasts the grace is cut");
+}
+
+#[tokio::test]
+async fn who_is_told_to_ask_less_asks_less_and_attempts_wait_as_well() {
+    let slower = Does::Answers("429 Too Many Requests", "Retry-After: 1\r\n", String::new());
+    let provider = Provider::start([taken(), slower, taken()]).await;
+    let (link, _) = awaiting(&provider, 100).await;
+    provider.received(2).await;
+    let throttled = async {
+        // The answer to the second request may still be on its way to the link.
+        while link.shared.throttle.is_free() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, throttled).await.expect("the link pauses");
+    let outcome = link.dispatch(leaving_within(Duration::from_millis(50))).await;
+    assert_eq!(super::status_of(&outcome), "throttled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_answer_it_is_asked_ever_less_often() {
+    let provider = Provider::start([taken(), Does::json("503 Service Unavailable", "")]).await;
+    let (link, sink) = awaiting(&provider, 1_000).await;
+    let of_a_steady_asker = 64;
+    tokio::time::sleep(Duration::from_secs(66)).await;
+    assert!((4..of_a_steady_asker / 4).contains(&provider.got().len()), "{}", provider.got().len());
+    assert!(sink.told().receipts.is_empty());
+    link.shutdown(PATIENCE).await;
 }

@@ -31,8 +31,8 @@ async fn the_example_places_a_call_and_learns_its_name() {
     let body: serde_json::Value = serde_json::from_str(&got.body).expect("JSON");
     assert_eq!(body["to"], "+84981234567");
     assert_eq!(body["say"]["text"], "482917 la ma xac thuc cua ban. 482917.");
-    let callback = format!("https://otp.example.com/callbacks/tkc?attempt={}", attempt().id());
-    assert_eq!(body["callback"], callback.as_str());
+    assert_eq!(body["callback"], "https://otp.example.com/callbacks/tkc");
+    assert_eq!(body["client_ref"], attempt().id().as_str());
     let capabilities = link.capabilities();
     assert_eq!(capabilities.per_phone_gap, Some(Duration::from_secs(30)));
     assert_eq!((capabilities.rate_per_second, capabilities.receipts), (Some(20), ReceiptTrust::Handset));

@@ -82,7 +82,7 @@ pub struct ReceiptMapping {
     pub failed: Vec<(String, Class)>,
     /// Where the network of the handset is, as MCC and MNC.
     pub network: Option<Source>,
-    /// Where the provider says more of it.
+    /// Where the provider says more of it; kept without the digits of whatever could be a code.
     pub word: Option<Source>,
 }
 
@@ -153,7 +153,36 @@ impl TryFrom<WrittenCallback> for CallbackConfig {
             word: written.word,
         };
         mapping.check("callback")?;
-        Ok(Self { proof, allow, form, attempt, reference, phone, mapping })
+        let config = Self { proof, allow, form, attempt, reference, phone, mapping };
+        config.check_signed()?;
+        Ok(config)
+    }
+}
+
+impl CallbackConfig {
+    /// A signature is of the body: what stands behind the URL's `?` is not signed, and a captured callback would be one of any
+    /// delivery.
+    fn check_signed(&self) -> Result<(), String> {
+        if !matches!(self.proof, Proof::Hmac(_)) {
+            return Ok(());
+        }
+        let Self { attempt, reference, phone, mapping, .. } = self;
+        for (name, source) in [
+            ("attempt", attempt.as_ref()),
+            ("reference", reference.as_ref()),
+            ("phone", phone.as_ref()),
+            ("status", Some(&mapping.status)),
+            ("network", mapping.network.as_ref()),
+            ("word", mapping.word.as_ref()),
+        ] {
+            if let Some(Source::Query(parameter)) = source {
+                return Err(format!(
+                    "callback.{name}: hmac_sha256 signs the body, and ?{parameter} is not in it: give a JSON pointer (our \
+                     own name for an attempt is what was sent as {{attempt_id}})"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Placeholder {
     Channel,
     AttemptId,
     CallbackUrl,
+    /// The secret of `callback.query`, escaped for a URL.
+    CallbackSecret,
     /// The provider's own name for an attempt.
     Reference,
 }
@@ -43,6 +45,9 @@ impl Placeholder {
         Self::CallbackUrl,
     ];
 
+    /// What the URL for callbacks may say.
+    pub(super) const OF_A_CALLBACK_URL: &[Self] = &[Self::AttemptId, Self::CallbackSecret];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Phone => "phone",
@@ -53,6 +58,7 @@ impl Placeholder {
             Self::Channel => "channel",
             Self::AttemptId => "attempt_id",
             Self::CallbackUrl => "callback_url",
+            Self::CallbackSecret => "callback_secret",
             Self::Reference => "reference",
         }
     }
@@ -128,7 +134,10 @@ impl Piece {
 
 fn unknown(name: &str, allowed: &[Placeholder]) -> String {
     let names: Vec<String> = allowed.iter().map(|known| format!("{{{}}}", known.as_str())).collect();
-    let known = Placeholder::OF_A_REQUEST.iter().chain([&Placeholder::Reference]).any(|known| known.as_str() == name);
+    let known = Placeholder::OF_A_REQUEST
+        .iter()
+        .chain(&[Placeholder::Reference, Placeholder::CallbackSecret])
+        .any(|known| known.as_str() == name);
     let what = if known { "cannot stand here" } else { "is no placeholder" };
     format!("{{{}}} {what}; there is {}", name.chars().take(40).collect::<String>(), names.join(" "))
 }

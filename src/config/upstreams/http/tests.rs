@@ -46,6 +46,12 @@ fn what_does_not_hold_together_is_refused_and_named() {
         (format!("{URL}{NONE}{CODE}headers = {{ \"a b\" = \"x\" }}"), "cannot be a header"),
         (format!("{URL}{NONE}{CODE}headers = {{ a = \"x\\ny\" }}"), "headers.a is not visible"),
         (format!("{URL}{NONE}{CODE}headers = {{ A-B = \"x\" }}\nidempotency_header = \"a-b\""), "written twice"),
+        (
+            format!(
+                "{URL}{NONE}{CODE}auth = {{ hmac_sha256 = {{ header = \"X-S\", key = {{ file = \".rustfmt.toml\" }}, prefix = \"a\\u00e9\" }} }}"
+            ),
+            "hmac_sha256.prefix is not visible",
+        ),
         (format!("{URL}{NONE}{CODE}auth = {{ bearer = \"in the open\" }}"), "{ env = \"NAME\" }"),
         (format!("{URL}{NONE}{CODE}answers = [{{ is = 1, means = \"accepted\" }}]"), "rule 1: `is` needs `at`"),
         (format!("{URL}{NONE}{CODE}answers = [{{ status = 99, means = \"accepted\" }}]"), "a status is"),
@@ -65,7 +71,10 @@ fn what_does_not_hold_together_is_refused_and_named() {
 fn a_callback_has_one_proof_a_subject_and_words_that_differ() {
     let proof = "header = { name = \"X-Key\", value = { file = \".rustfmt.toml\" } }";
     let callback = |inner: &str| format!("{URL}{CODE}callback = {{ {inner}, status = \"/s\", delivered = [\"ok\"] }}");
-    let config = read(&callback(&format!("{proof}, reference = \"/id\""))).expect("holds");
+    let by_reference = callback(&format!("{proof}, reference = \"/id\""));
+    assert!(refused(&by_reference).contains("no rule of answers has one"));
+    let named = "answers = [{ means = \"accepted\", reference = \"/id\" }]";
+    let config = read(&format!("{by_reference}\n{named}")).expect("holds");
     let callback_config = config.callback.expect("there is one");
     assert!(matches!(callback_config.proof, Proof::Header { name, .. } if name == "x-key"));
     for (inner, part) in [
@@ -86,6 +95,46 @@ fn a_callback_has_one_proof_a_subject_and_words_that_differ() {
 }
 
 #[test]
+fn what_a_signed_callback_says_stands_in_its_body() {
+    let proof = "hmac_sha256 = { header = \"X-Sign\", key = { file = \".rustfmt.toml\" } }";
+    let callback = |inner: &str| format!("{URL}{CODE}callback = {{ {proof}, delivered = [\"ok\"], {inner} }}");
+    read(&callback("attempt = \"/ref\", status = \"/s\"")).expect("holds");
+    for (inner, part) in [
+        ("attempt = \"?a\", status = \"/s\"", "callback.attempt: hmac_sha256 signs the body, and ?a is not in it"),
+        ("attempt = \"/a\", reference = \"?r\", status = \"/s\"", "callback.reference"),
+        ("reference = \"/id\", phone = \"?to\", status = \"/s\"", "callback.phone"),
+        ("attempt = \"/a\", status = \"?s\"", "callback.status"),
+        ("attempt = \"/a\", status = \"/s\", network = \"?n\"", "callback.network"),
+        ("attempt = \"/a\", status = \"/s\", word = \"?w\"", "callback.word"),
+    ] {
+        let why = refused(&callback(inner));
+        assert!(why.contains(part), "{inner}\n{why}");
+    }
+}
+
+#[test]
+fn the_secret_of_a_callbacks_url_is_a_placeholder_there() {
+    let query = "query = { name = \"key\", value = { file = \".rustfmt.toml\" } }, ";
+    let callback = |proof: &str, url: &str| {
+        format!(
+            "{URL}{CODE}callback_url = {url:?}\ncallback = {{ {proof}attempt = \"/a\", status = \"/s\", delivered = [\"ok\"] }}"
+        )
+    };
+    let config = read(&callback(query, "https://x/callbacks/y?key={callback_secret}")).expect("holds");
+    assert!(!format!("{config:?}").contains("max_width"));
+    let secret = std::fs::read_to_string(".rustfmt.toml").expect("there");
+    let hmac = "hmac_sha256 = { header = \"X-Sign\", key = { file = \".rustfmt.toml\" } }, ";
+    for (text, part) in [
+        (callback(query, &format!("https://x/callbacks/y?key={}", secret.trim())), "is written as {callback_secret}"),
+        (callback(hmac, "https://x/callbacks/y?key={callback_secret}"), "is the secret of callback.query"),
+        (format!("{URL}{NONE}{CODE}text = \"{{code}} {{callback_secret}}\""), "{callback_secret} cannot stand here"),
+    ] {
+        let why = refused(&text);
+        assert!(why.contains(part) && !why.contains("max_width"), "{text}\n{why}");
+    }
+}
+
+#[test]
 fn polling_needs_a_reference_to_ask_for() {
     let answers = "answers = [{ means = \"accepted\", reference = \"/id\" }]\n";
     let poll = |path: &str, every: u32| {
@@ -101,6 +150,7 @@ fn polling_needs_a_reference_to_ask_for() {
         (poll("/calls/{phone}{reference}", 100), "cannot stand here"),
         (poll("/calls/{reference}", 10), "every_ms"),
         (poll("/calls/{reference}", 100).replace(answers, ""), "no rule of answers has one"),
+        (format!("{}\nrate_per_second = 1401", poll("/calls/{reference}", 100)), "at most 1400 attempts a second"),
     ] {
         let why = refused(&text);
         assert!(why.contains(part), "{text}\n{why}");

@@ -9,7 +9,7 @@ use toml::Table;
 use super::answers::AnswerRule;
 use super::receipts::{WrittenCallback, WrittenPoll};
 use super::template::{JsonTemplate, Placeholder, Template};
-use super::{Auth, Content, HttpConfig, Method, Worth};
+use super::{Auth, Content, HttpConfig, Method, Proof, Worth};
 use crate::domain::endpoint_url::EndpointUrl;
 
 /// The code first, and nothing that an SMS would need more than 7 bits for.
@@ -28,6 +28,8 @@ const OURS: [&str; 9] = [
 ];
 const ANSWERS_MAX: usize = 100;
 const HEADERS_MAX: usize = 32;
+/// Each attempt is asked for during some 70 s, and a link awaits 100,000 at once.
+const POLLED_RATE_MAX: u32 = 1_400;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +74,7 @@ impl TryFrom<Written> for HttpConfig {
             return Err("auth.hmac_sha256 signs a body: use json or form".to_owned());
         }
         let callback_url =
-            written.callback_url.map(|text| Template::parse(&text, &[Placeholder::AttemptId])).transpose();
+            written.callback_url.map(|text| Template::parse(&text, Placeholder::OF_A_CALLBACK_URL)).transpose();
         let callback_url = callback_url.map_err(|why| format!("callback_url: {why}"))?;
         if content.uses(Placeholder::CallbackUrl) && callback_url.is_none() {
             return Err("{callback_url} is used, and callback_url is not set".to_owned());
@@ -89,6 +91,11 @@ impl TryFrom<Written> for HttpConfig {
         let poll = written.poll.map(super::PollConfig::try_from).transpose()?;
         if poll.is_some() && !answers.iter().any(|rule| rule.reference.is_some()) {
             return Err("poll asks by reference, and no rule of answers has one".to_owned());
+        }
+        if poll.is_some() && written.rate_per_second.is_some_and(|rate| rate > POLLED_RATE_MAX) {
+            return Err(format!(
+                "poll follows at most {POLLED_RATE_MAX} attempts a second: rate_per_second is above that"
+            ));
         }
         let config = Self {
             url,
@@ -120,6 +127,7 @@ impl TryFrom<Written> for HttpConfig {
         };
         config.check_headers()?;
         config.check_receipts()?;
+        config.check_callback_url()?;
         Ok(config)
     }
 }
@@ -147,13 +155,17 @@ impl HttpConfig {
             }
             names.push(name);
         }
-        let secret = match &self.auth {
-            Some(Auth::Bearer(value) | Auth::Header { value, .. }) => value.expose(),
-            _ => "",
+        let (secret, prefix) = match &self.auth {
+            Some(Auth::Bearer(value) | Auth::Header { value, .. }) => (value.expose(), ""),
+            Some(Auth::HmacSha256(hmac)) => ("", hmac.prefix.as_str()),
+            Some(Auth::Basic { .. }) | None => ("", ""),
         };
         let visible = |text: &str| text.bytes().all(|b| matches!(b, b' '..=b'~'));
         if !visible(secret) {
             return Err("auth: the secret has a character that no header can have".to_owned());
+        }
+        if !visible(prefix) {
+            return Err("auth.hmac_sha256.prefix is not visible ASCII".to_owned());
         }
         let wrong = self.headers.iter().find(|(_, value)| !visible(value));
         wrong.map_or(Ok(()), |(name, _)| Err(format!("headers.{name} is not visible ASCII")))
@@ -170,6 +182,28 @@ impl HttpConfig {
             Worth::Refunded | Worth::Charged if come => {
                 Err("receipts = \"refunded\" and \"charged\" are for providers that send none, and there is callback or poll"
                     .to_owned())
+            }
+            _ if self.needs_reference() && !self.answers.iter().any(|rule| rule.reference.is_some()) => {
+                Err("callback knows attempts by reference, and no rule of answers has one: no receipt would find its attempt"
+                    .to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The secret of a callback stands nowhere in the clear: settings are printed.
+    fn check_callback_url(&self) -> Result<(), String> {
+        let Some(url) = &self.callback_url else { return Ok(()) };
+        let secret = self.callback.as_ref().and_then(|callback| match &callback.proof {
+            Proof::Query { value, .. } => Some(value.expose()),
+            Proof::Hmac(_) | Proof::Header { .. } => None,
+        });
+        match secret {
+            None if url.uses(Placeholder::CallbackSecret) => {
+                Err("callback_url: {callback_secret} is the secret of callback.query, and there is none".to_owned())
+            }
+            Some(secret) if url.render(|_| "".into()).contains(secret) => {
+                Err("callback_url: the secret of callback.query is written as {callback_secret}".to_owned())
             }
             _ => Ok(()),
         }
