@@ -45,7 +45,7 @@ impl Smsc {
         command.arg("-u").arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().expect("starts");
         let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let (tell, seen) = mpsc::channel();
+        let (tell, seen) = mpsc::sync_channel(1_000);
         thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
         Self { process, seen }
     }
