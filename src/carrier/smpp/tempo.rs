@@ -36,7 +36,8 @@ struct Slowed {
 
 impl Tempo {
     pub(super) fn new(limit: Option<u32>) -> Self {
-        Self { limit, pace: limit.map(Pace::new), slowed: None, second: (Instant::now(), 0, 0) }
+        // Whoever brings the messages paces them too.
+        Self { limit, pace: limit.map(Pace::behind_another), slowed: None, second: (Instant::now(), 0, 0) }
     }
 
     /// Takes leave to send one message.
@@ -72,7 +73,15 @@ impl Tempo {
         let rate = (before / 2).max(1);
         let until = now + pause;
         self.slowed = Some(Slowed { rate, peak, until, pause, grows: until + SECOND });
-        self.pace = Some(Pace::new(rate));
+        self.pace_at(rate);
+    }
+
+    /// What was sent a moment ago counts at the new rate too.
+    fn pace_at(&mut self, rate: u32) {
+        match &mut self.pace {
+            Some(pace) => pace.change(rate),
+            None => self.pace = Some(Pace::behind_another(rate)),
+        }
     }
 
     /// Whether the SMSC's throttling still slows us.
@@ -92,10 +101,13 @@ impl Tempo {
         let enough = self.limit.unwrap_or_else(|| slowed.peak.saturating_mul(2));
         if rate < enough {
             self.slowed = Some(Slowed { rate, grows: slowed.grows + SECOND * seconds, ..slowed });
-            self.pace = Some(Pace::new(rate));
+            self.pace_at(rate);
         } else {
             self.slowed = None;
-            self.pace = self.limit.map(Pace::new);
+            match self.limit {
+                Some(limit) => self.pace_at(limit),
+                None => self.pace = None,
+            }
         }
     }
 
@@ -162,6 +174,49 @@ mod tests {
         assert!(!tempo.is_slowed());
         let whole = sent_in(&mut tempo, Duration::from_secs(1)).await;
         assert!((95..=100).contains(&whole), "{whole}");
+    }
+
+    /// What is sent in a minute by somebody who wakes `late`, with a message thrown back at second 5 or without.
+    async fn sent_in_a_minute(late: Duration, mut throttles: bool) -> u32 {
+        let (mut tempo, begin, mut sent) = (Tempo::new(Some(100)), Instant::now(), 0);
+        while begin.elapsed() < SECOND * 60 {
+            if begin.elapsed() >= SECOND * 5 && std::mem::take(&mut throttles) {
+                tempo.throttled(Instant::now());
+            }
+            match tempo.take() {
+                Ok(()) => sent += 1,
+                Err(at) => tokio::time::sleep_until(at + late).await,
+            }
+        }
+        sent
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_throttled_answer_costs_no_more_than_four_seconds_of_a_minute() {
+        for late_ms in [0, 1, 30, 90] {
+            let late = Duration::from_millis(late_ms);
+            let (whole, throttled) = (sent_in_a_minute(late, false).await, sent_in_a_minute(late, true).await);
+            assert!(throttled + 400 >= whole, "{late_ms} ms late: {throttled} of {whole}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slowed_session_never_exceeds_a_small_limit() {
+        for limit in [1, 2, 3] {
+            let (mut tempo, mut second) = (Tempo::new(Some(limit)), std::collections::VecDeque::new());
+            for round in 0..200 {
+                if round % 20 == 10 {
+                    tempo.throttled(Instant::now());
+                }
+                while let Err(at) = tempo.take() {
+                    tokio::time::sleep_until(at).await;
+                }
+                let now = Instant::now();
+                while second.pop_front_if(|at| now.duration_since(*at) >= SECOND).is_some() {}
+                second.push_back(now);
+                assert!(second.len() <= limit as usize, "{limit}/s after {round}");
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]
