@@ -15,7 +15,7 @@ use crate::carrier::smpp::codec::{self, Delivery, Incoming, command};
 use crate::carrier::smpp::forms::{Told, forms};
 use crate::carrier::smpp::framing::{Frame, Header};
 use crate::carrier::smpp::line::Job;
-use crate::carrier::smpp::receipt::{Report, report};
+use crate::carrier::smpp::receipt::{Report, is_same, report};
 use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, meaning};
 use crate::carrier::smpp::window::{Answered, Identity};
 use crate::carrier::smpp::{message, naming};
@@ -150,7 +150,8 @@ impl Session {
         }
         let config = &shared.config;
         let is_sender = |address: &str| {
-            config.sender.address == address || config.senders.values().any(|sender| sender.address == address)
+            is_same(&config.sender.address, address)
+                || config.senders.values().any(|sender| is_same(&sender.address, address))
         };
         let receipt = match report(delivery, &shared.id, config.id_base, is_sender) {
             Report::Receipt(receipt) => receipt,
