@@ -16,14 +16,11 @@ use crate::carrier::smpp::forms::{Told, forms};
 use crate::carrier::smpp::framing::{Frame, Header};
 use crate::carrier::smpp::line::Job;
 use crate::carrier::smpp::receipt::{Report, is_same, report};
-use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, meaning};
+use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, UNKNOWN_ERROR, meaning};
 use crate::carrier::smpp::window::{Answered, Identity};
 use crate::carrier::smpp::{message, naming};
 use crate::carrier::upstream::{FailureClass, Outcome, Receipt, ReceiptState, Subject};
 use crate::domain::delivery::CarrierStatus;
-
-/// What a nack without a status is taken for: an error that nobody knows.
-const UNKNOWN_ERROR: u32 = 0xFF;
 
 impl Session {
     pub(super) fn incoming(&mut self, frame: &Frame) -> Option<Over> {
