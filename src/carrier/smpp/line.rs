@@ -17,6 +17,8 @@ use crate::domain::delivery::CarrierStatus;
 pub(super) struct Job {
     ticket: u64,
     pub(super) attempt: Attempt,
+    /// The SMSC has thrown it back before.
+    pub(super) was_thrown_back: bool,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -27,17 +29,17 @@ impl fmt::Debug for Job {
 }
 
 impl Job {
-    pub(super) fn resolve(self, outcome: Outcome) {
-        // Whoever waited may have given it up as ambiguous.
-        let _ = self.reply.send(outcome);
+    /// Whether somebody heard it: whoever waited may have given it up as ambiguous.
+    pub(super) fn resolve(self, outcome: Outcome) -> bool {
+        self.reply.send(outcome).is_ok()
     }
 
     pub(super) fn not_sent(self, why: &str) {
-        self.resolve(not_sent(why));
+        let _heard = self.resolve(not_sent(why));
     }
 
     pub(super) fn ambiguous(self, why: &str) {
-        self.resolve(Outcome::Ambiguous { status: CarrierStatus::clean(why) });
+        let _heard = self.resolve(Outcome::Ambiguous { status: CarrierStatus::clean(why) });
     }
 }
 
@@ -87,7 +89,7 @@ impl Line {
         let (reply, outcome) = oneshot::channel();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.jobs.push_back(Job { ticket, attempt, reply });
+        state.jobs.push_back(Job { ticket, attempt, was_thrown_back: false, reply });
         drop(state);
         self.arrived.notify_one();
         Ok((ticket, outcome))
@@ -104,6 +106,11 @@ impl Line {
         let place = state.jobs.partition_point(|other| other.ticket < job.ticket);
         state.jobs.insert(place, job);
         drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Has another session look: whoever was woken may take nothing now.
+    pub(super) fn pass_on(&self) {
         self.arrived.notify_one();
     }
 

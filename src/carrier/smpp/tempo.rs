@@ -14,11 +14,21 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// After so long without it, throttling begins anew with the shortest pause.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
+/// Of whom an SMSC says that it is too much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whose {
+    All,
+    /// Perhaps of the phone of one message alone.
+    Perhaps,
+}
+
 #[derive(Debug)]
 pub(super) struct Tempo {
     limit: Option<u32>,
     pace: Option<Pace>,
     slowed: Option<Slowed>,
+    /// Something was accepted since the last wave.
+    accepted: bool,
     /// When the present second began, and what was sent in it and in the one before.
     second: (Instant, u32, u32),
 }
@@ -37,7 +47,13 @@ struct Slowed {
 impl Tempo {
     pub(super) fn new(limit: Option<u32>) -> Self {
         // Whoever brings the messages paces them too.
-        Self { limit, pace: limit.map(Pace::behind_another), slowed: None, second: (Instant::now(), 0, 0) }
+        Self {
+            limit,
+            pace: limit.map(Pace::behind_another),
+            slowed: None,
+            accepted: false,
+            second: (Instant::now(), 0, 0),
+        }
     }
 
     /// Takes leave to send one message.
@@ -59,15 +75,27 @@ impl Tempo {
         Ok(())
     }
 
+    /// The SMSC took a message.
+    pub(super) fn accepted(&mut self) {
+        self.accepted = true;
+    }
+
     /// The SMSC threw back a message that was written at `written`.
-    pub(super) fn throttled(&mut self, written: Instant) {
+    pub(super) fn throttled(&mut self, written: Instant, whose: Whose) {
         let now = Instant::now();
         let pause = match self.slowed {
             // Written before we paused: the same wave.
             Some(slowed) if written < slowed.until => return,
+            // Others were taken: this one pauses us, but it does not slow us more.
+            Some(slowed) if whose == Whose::Perhaps && std::mem::take(&mut self.accepted) => {
+                let until = now + SECOND;
+                self.slowed = Some(Slowed { until, grows: until + SECOND, ..slowed });
+                return;
+            }
             Some(slowed) if now < slowed.until + FORGOTTEN_AFTER => (slowed.pause * 2).min(PAUSE_MAX),
             _ => SECOND,
         };
+        self.accepted = false;
         let before = self.slowed.map_or_else(|| self.limit.unwrap_or_else(|| self.seen()), |slowed| slowed.rate);
         let peak = self.slowed.map_or(before, |slowed| slowed.peak);
         let rate = (before / 2).max(1);
@@ -152,8 +180,8 @@ mod tests {
                 tokio::time::sleep_until(at).await;
             }
             let written = Instant::now();
-            tempo.throttled(written);
-            tempo.throttled(written);
+            tempo.throttled(written, Whose::All);
+            tempo.throttled(written, Whose::All);
             let until = tempo.take().expect_err("paused");
             pauses.push((until - Instant::now()).as_secs());
         }
@@ -161,10 +189,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_may_be_of_one_phone_alone_makes_no_wave_deeper_while_others_are_taken() {
+        let mut tempo = Tempo::new(Some(100));
+        let mut pauses = Vec::new();
+        for is_taken in [true, true, true, false] {
+            while let Err(at) = tempo.take() {
+                tokio::time::sleep_until(at).await;
+            }
+            if is_taken {
+                tempo.accepted();
+            }
+            tempo.throttled(Instant::now(), Whose::Perhaps);
+            pauses.push((tempo.take().expect_err("paused") - Instant::now()).as_secs());
+        }
+        assert_eq!(pauses, [1, 1, 1, 2], "the last of them may be of all");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn it_recovers_by_a_tenth_a_second_and_never_exceeds_the_limit() {
         let mut tempo = Tempo::new(Some(100));
         tempo.take().expect("free");
-        tempo.throttled(Instant::now());
+        tempo.throttled(Instant::now(), Whose::All);
         assert_eq!(sent_in(&mut tempo, Duration::from_secs(1)).await, 0, "the pause");
         let first = sent_in(&mut tempo, Duration::from_secs(1)).await;
         assert!((48..=52).contains(&first), "half: {first}");
@@ -181,7 +226,7 @@ mod tests {
         let (mut tempo, begin, mut sent) = (Tempo::new(Some(100)), Instant::now(), 0);
         while begin.elapsed() < SECOND * 60 {
             if begin.elapsed() >= SECOND * 5 && std::mem::take(&mut throttles) {
-                tempo.throttled(Instant::now());
+                tempo.throttled(Instant::now(), Whose::All);
             }
             match tempo.take() {
                 Ok(()) => sent += 1,
@@ -206,7 +251,7 @@ mod tests {
             let (mut tempo, mut second) = (Tempo::new(Some(limit)), std::collections::VecDeque::new());
             for round in 0..200 {
                 if round % 20 == 10 {
-                    tempo.throttled(Instant::now());
+                    tempo.throttled(Instant::now(), Whose::All);
                 }
                 while let Err(at) = tempo.take() {
                     tokio::time::sleep_until(at).await;
@@ -225,7 +270,7 @@ mod tests {
         for _ in 0..40 {
             tempo.take().expect("no limit");
         }
-        tempo.throttled(Instant::now());
+        tempo.throttled(Instant::now(), Whose::All);
         tokio::time::advance(Duration::from_secs(1)).await;
         let first = sent_in(&mut tempo, Duration::from_secs(1)).await;
         assert!((18..=21).contains(&first), "{first}");
