@@ -173,8 +173,8 @@ impl Upstream for SmppLink {
                 known = &mut outcome => return known.unwrap_or_else(lost),
                 () = sleep_until(leave_by) => {}
             }
-            if shared.line.leave(ticket) {
-                return not_sent("too late");
+            if let Some(late) = shared.line.leave(ticket) {
+                return late;
             }
             outcome.await.unwrap_or_else(lost)
         }

@@ -176,3 +176,56 @@ async fn bound(shared: &Arc<Shared>, connection: usize, role: Role) -> Result<Se
 fn next_frame(frames: &mut Frames) -> Result<Option<Frame>, Failed> {
     frames.next_frame().map_err(|error| Failed::Io(std::io::Error::other(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::carrier::smpp::samples;
+    use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptSink};
+    use crate::domain::reference::UpstreamId;
+
+    const BIND_RESPONSE: u32 = 0x8000_0009;
+    const NACK: u32 = 0x8000_0000;
+    const ALREADY_BOUND: u32 = 0x05;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl ReceiptSink for Nothing {
+        fn put(&self, _: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn name(&self, _: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// What comes of a bind that is answered with these words of a header.
+    async fn answered(command: u32, status: u32) -> Result<(), Failed> {
+        let smsc = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut config = samples::config("");
+        config.address = smsc.local_addr().expect("bound").to_string();
+        let roles = [Role::Transceiver];
+        let shared = Arc::new(Shared::new(UpstreamId("smsc".into()), &config, Arc::new(Nothing), &roles));
+        let answers = async {
+            let (mut socket, _) = smsc.accept().await.expect("dialled");
+            let answer = [16, command, status, 1].map(u32::to_be_bytes);
+            socket.write_all(answer.as_flattened()).await.expect("open");
+            socket
+        };
+        let (opened, _socket) = tokio::join!(open(&shared, 0, Role::Transceiver), answers);
+        opened.map(drop)
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_to_the_bind_that_says_so_is_a_bind() {
+        assert!(matches!(answered(NACK, OK).await, Err(Failed::Refused(UNKNOWN_ERROR))));
+        assert!(matches!(answered(NACK, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
+        assert!(matches!(answered(BIND_RESPONSE, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
+        assert!(answered(BIND_RESPONSE, OK).await.is_ok());
+    }
+}

@@ -80,17 +80,17 @@ impl Tempo {
         self.accepted = true;
     }
 
-    /// The SMSC threw back a message that was written at `written`.
-    pub(super) fn throttled(&mut self, written: Instant, whose: Whose) {
+    /// The SMSC threw back a message that was written at `written`; until when nothing is sent.
+    pub(super) fn throttled(&mut self, written: Instant, whose: Whose) -> Instant {
         let now = Instant::now();
         let pause = match self.slowed {
             // Written before we paused: the same wave.
-            Some(slowed) if written < slowed.until => return,
+            Some(slowed) if written < slowed.until => return slowed.until,
             // Others were taken: this one pauses us, but it does not slow us more.
             Some(slowed) if whose == Whose::Perhaps && std::mem::take(&mut self.accepted) => {
                 let until = now + SECOND;
                 self.slowed = Some(Slowed { until, grows: until + SECOND, ..slowed });
-                return;
+                return until;
             }
             Some(slowed) if now < slowed.until + FORGOTTEN_AFTER => (slowed.pause * 2).min(PAUSE_MAX),
             _ => SECOND,
@@ -102,6 +102,7 @@ impl Tempo {
         let until = now + pause;
         self.slowed = Some(Slowed { rate, peak, until, pause, grows: until + SECOND });
         self.pace_at(rate);
+        until
     }
 
     /// What was sent a moment ago counts at the new rate too.
@@ -241,6 +242,7 @@ mod tests {
         for late_ms in [0, 1, 30, 90] {
             let late = Duration::from_millis(late_ms);
             let (whole, throttled) = (sent_in_a_minute(late, false).await, sent_in_a_minute(late, true).await);
+            assert!(late_ms > 30 || throttled >= 5_400, "{late_ms} ms late: {throttled}");
             assert!(throttled + 400 >= whole, "{late_ms} ms late: {throttled} of {whole}");
         }
     }

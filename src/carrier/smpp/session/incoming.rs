@@ -90,7 +90,7 @@ impl Session {
             return job.not_sent("throttled");
         }
         job.was_thrown_back = true;
-        self.tempo.throttled(written, whose);
+        self.shared.line.hold(self.tempo.throttled(written, whose));
         self.shared.line.rejoin(job, "throttled");
     }
 
