@@ -17,7 +17,7 @@ use crate::domain::delivery::CarrierStatus;
 pub(super) struct Job {
     ticket: u64,
     pub(super) attempt: Attempt,
-    /// The SMSC has thrown it back before.
+    /// The SMSC has thrown it back before, perhaps for its phone.
     pub(super) was_thrown_back: bool,
     reply: oneshot::Sender<Outcome>,
 }

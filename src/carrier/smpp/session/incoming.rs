@@ -86,10 +86,9 @@ impl Session {
     fn thrown_back(&mut self, mut job: Job, status: u32, written: Instant) {
         self.shared.meter.throttled.increment(1);
         let whose = if status == THROTTLED { Whose::All } else { Whose::Perhaps };
-        if job.was_thrown_back && whose == Whose::Perhaps {
+        if whose == Whose::Perhaps && std::mem::replace(&mut job.was_thrown_back, true) {
             return job.not_sent("throttled");
         }
-        job.was_thrown_back = true;
         self.shared.line.hold(self.tempo.throttled(written, whose));
         self.shared.line.rejoin(job, "throttled");
     }

@@ -141,8 +141,8 @@ async fn a_flood_stops_no_clock() {
     settle().await;
     let (mut reader, mut writer) = tokio::io::split(peer.0);
     let flood = pdu(ENQUIRE, 0, 7, b"").repeat(1 << 16);
-    let floods = tokio::spawn(async move { while writer.write_all(&flood).await.is_ok() {} });
-    let drains = tokio::spawn(async move {
+    let floods = bed.shared.tasks.spawn(async move { while writer.write_all(&flood).await.is_ok() {} });
+    let drains = bed.shared.tasks.spawn(async move {
         let mut answers = vec![0; 1 << 20];
         while reader.read(&mut answers).await.is_ok_and(|read| read > 0) {}
     });
