@@ -1,6 +1,6 @@
 //! A carrier behind an SMSC: SMPP 3.4 (`framing` and `codec` read, `lenient` where the codec cannot; `message` writes).
 //!
-//! A link keeps its connections (`bind` over `dial` and `backoff`); each is a `session` with a `window`, a `tempo` and an
+//! A link keeps its connections (`bind` over `dial`, `gate` and `backoff`); each is a `session` with a `window`, a `tempo` and an
 //! `outbox` of its own. All take from one `line`; the `board` makes the link's health of theirs. What an SMSC calls a message
 //! (`forms`) is made durable (`naming`) before the message is accepted; a `receipt` is durable before it is answered.
 //! Nothing here prints a code, a password or a whole phone.
@@ -14,6 +14,7 @@ mod bind;
 mod board;
 mod dial;
 mod forms;
+mod gate;
 mod lenient;
 mod line;
 mod message;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::board::Board;
+use self::gate::Gate;
 use self::line::{Line, not_sent};
 use self::meter::Meter;
 use self::naming::Recent;
@@ -63,6 +65,7 @@ struct Shared {
     sink: Arc<dyn ReceiptSink>,
     line: Line,
     board: Board,
+    gate: Gate,
     meter: Meter,
     recent: Recent,
     tasks: TaskTracker,
@@ -70,6 +73,24 @@ struct Shared {
     stop: CancellationToken,
     /// Nothing is waited for any more.
     abandon: CancellationToken,
+}
+
+impl Shared {
+    fn new(id: UpstreamId, config: &SmppConfig, sink: Arc<dyn ReceiptSink>, roles: &[Role]) -> Self {
+        Self {
+            line: Line::new(capabilities(config).in_flight_max),
+            board: Board::new(roles),
+            meter: Meter::new(&id),
+            gate: Gate::new(config),
+            recent: Recent::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            config: config.clone(),
+            sink,
+            id,
+        }
+    }
 }
 
 /// A link to an SMSC. Its connections end when it is dropped.
@@ -93,23 +114,11 @@ impl SmppLink {
             BindMode::TransmitterReceiver => &[Role::Transmitter, Role::Receiver],
         };
         let roles: Vec<Role> = (0..config.binds).flat_map(|_| roles).copied().collect();
-        let capabilities = capabilities(config);
-        let shared = Arc::new(Shared {
-            line: Line::new(capabilities.in_flight_max),
-            board: Board::new(roles.len()),
-            meter: Meter::new(&id),
-            recent: Recent::default(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            abandon: CancellationToken::new(),
-            config: config.clone(),
-            sink,
-            id,
-        });
+        let shared = Arc::new(Shared::new(id, config, sink, &roles));
         for (connection, role) in roles.into_iter().enumerate() {
             shared.tasks.spawn(bind::keep(Arc::clone(&shared), connection, role));
         }
-        Self { capabilities, shared }
+        Self { capabilities: capabilities(config), shared }
     }
 }
 
@@ -164,8 +173,8 @@ impl Upstream for SmppLink {
                 known = &mut outcome => return known.unwrap_or_else(lost),
                 () = sleep_until(leave_by) => {}
             }
-            if shared.line.leave(ticket) {
-                return not_sent("too late");
+            if let Some(late) = shared.line.leave(ticket) {
+                return late;
             }
             outcome.await.unwrap_or_else(lost)
         }

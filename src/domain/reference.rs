@@ -28,6 +28,10 @@ pub struct Reference(Arc<str>);
 
 impl Reference {
     pub const LEN_MAX: usize = 80;
+    /// Before the value of a number that was given in hexadecimal and may be reported in decimal.
+    pub const GIVEN_HEX: &str = "hex:";
+    /// Before the value of a number that was given in decimal and may be reported in hexadecimal.
+    pub const GIVEN_DEC: &str = "dec:";
 
     /// 1–80 visible ASCII characters; `None` otherwise.
     #[must_use]
@@ -39,6 +43,12 @@ impl Reference {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is a guess at the base in which a name is reported: by itself, it may be another attempt's.
+    #[must_use]
+    pub fn is_guess(&self) -> bool {
+        self.0.starts_with(Self::GIVEN_HEX) || self.0.starts_with(Self::GIVEN_DEC)
     }
 }
 

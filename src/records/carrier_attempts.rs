@@ -2,7 +2,8 @@
 //!
 //! A row is durable before the carrier's ack is believed, so that a receipt finds its attempt on any node and after any crash.
 //! An upstream may give one name twice within the rows' lifetime (it counts anew after a restart, or on each of its machines):
-//! the delivery is part of the key, a phone tells the two apart, and without one the younger attempt is meant.
+//! the delivery is part of the key, a phone tells the two apart, and without one the younger attempt is meant (ids of deliveries
+//! carry their time). One that gives every message the same name is asked for one row by index, never for all of them.
 
 use std::collections::HashMap;
 
@@ -47,14 +48,28 @@ static INSERT: Statement = Statement::new(
      ON CONFLICT (upstream, reference, delivery) DO NOTHING",
 );
 
+/// The youngest attempt of each row of `r`, which has an upstream, a reference and perhaps a phone.
+macro_rules! youngest {
+    () => {
+        "CASE WHEN r.phone_key IS NULL THEN (SELECT a.delivery FROM attempts a WHERE a.upstream = r.upstream \
+         AND a.reference = r.reference ORDER BY a.delivery DESC LIMIT 1) \
+         ELSE (SELECT a.delivery FROM attempts a WHERE a.upstream = r.upstream AND a.reference = r.reference \
+         AND a.phone_key = r.phone_key ORDER BY a.delivery DESC LIMIT 1) END"
+    };
+}
+pub(super) use youngest;
+
 static FIND: Statement = Statement::new(
     "attempts.find",
-    &[Type::I64, Type::Text, Type::Text, Type::I64],
+    &[Type::I64, Type::I64, Type::Text, Type::Text, Type::I64],
     &[],
-    "WITH r(number, upstream, reference, phone_key) AS ({rows}) \
-     SELECT r.number, a.delivery, a.channel, a.at_us \
-     FROM r JOIN attempts a ON a.upstream = r.upstream AND a.reference = r.reference \
-     WHERE r.phone_key IS NULL OR r.phone_key = a.phone_key",
+    concat!(
+        "WITH r(number, form, upstream, reference, phone_key) AS ({rows}), \
+         y AS MATERIALIZED (SELECT r.number, r.form, r.upstream, r.reference, ",
+        youngest!(),
+        " AS delivery FROM r) SELECT y.number, y.form, a.delivery, a.channel FROM y JOIN attempts a \
+         ON a.upstream = y.upstream AND a.reference = y.reference AND a.delivery = y.delivery",
+    ),
 );
 
 // Two nodes that prune at once skip each other's rows.
@@ -77,29 +92,35 @@ pub async fn insert(tx: &Tx, names: &[Named]) -> Result<(), StoreError> {
     tx.execute(&INSERT, &columns(&rows), &[]).await.map(drop)
 }
 
-/// The attempt that each of `sought`, in their order, is of.
+/// The attempt that each of `sought`, in their order, is of: of its likeliest form that anybody bears. A guess at the base of a
+/// name counts only with the phone that the attempt went to.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn find(tx: &Tx, sought: &[Sought]) -> Result<Vec<Option<CarrierAttempt>>, StoreError> {
-    let rows: Vec<(i64, &Sought, &Reference)> = (0_i64..)
-        .zip(sought)
-        .flat_map(|(number, sought)| sought.references.iter().map(move |reference| (number, sought, reference)))
-        .collect();
+    let of_one = |(number, sought)| forms_of(sought).map(move |(form, reference)| (number, form, sought, reference));
+    let rows: Vec<(i64, i64, &Sought, &Reference)> = (0_i64..).zip(sought).flat_map(of_one).collect();
     let columns = [
         Column::I64(rows.iter().map(|(number, ..)| *number).collect()),
-        Column::Text(rows.iter().map(|(_, sought, _)| sought.upstream.as_str()).collect()),
+        Column::I64(rows.iter().map(|(_, form, ..)| *form).collect()),
+        Column::Text(rows.iter().map(|(.., sought, _)| sought.upstream.as_str()).collect()),
         Column::Text(rows.iter().map(|(.., reference)| reference.as_str()).collect()),
-        Column::OptI64(rows.iter().map(|(_, sought, _)| sought.phone_key.map(PhoneKey::number)).collect()),
+        Column::OptI64(rows.iter().map(|(.., sought, _)| sought.phone_key.map(PhoneKey::number)).collect()),
     ];
-    let mut youngest: HashMap<i64, (i64, CarrierAttempt)> = HashMap::new();
+    let mut likeliest: HashMap<i64, (i64, CarrierAttempt)> = HashMap::new();
     for row in &tx.query(&FIND, &columns, &[]).await? {
-        let (number, at_us) = (row.i64(0)?, row.i64(3)?);
-        if youngest.get(&number).is_none_or(|(known_us, _)| *known_us < at_us) {
-            youngest.insert(number, (at_us, attempt(row, 1)?));
+        let (number, form) = (row.i64(0)?, row.i64(1)?);
+        if likeliest.get(&number).is_none_or(|(known, _)| form < *known) {
+            likeliest.insert(number, (form, attempt(row, 2)?));
         }
     }
-    Ok((0..).zip(sought).map(|(number, _)| youngest.get(&number).map(|(_, attempt)| *attempt)).collect())
+    Ok((0..).zip(sought).map(|(number, _)| likeliest.get(&number).map(|(_, attempt)| *attempt)).collect())
+}
+
+/// The forms that may be asked for by themselves, with their places.
+fn forms_of(sought: &Sought) -> impl Iterator<Item = (i64, &Reference)> {
+    let is_sure = |reference: &Reference| sought.phone_key.is_some() || !reference.is_guess();
+    (0..).zip(&sought.references).filter(move |(_, reference)| is_sure(reference))
 }
 
 /// Drops at most `limit` names given before `before`, oldest first, and says how many went.

@@ -13,7 +13,7 @@ use crate::domain::ids::ReceiptId;
 use crate::domain::reference::{Reference, UpstreamId};
 use crate::domain::sealing::PhoneKey;
 use crate::domain::time::Timestamp;
-use crate::records::carrier_attempts::{self, CarrierAttempt, Named, Sought};
+use crate::records::carrier_attempts::{self, CarrierAttempt, Named, Sought, youngest};
 use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// A receipt that waits for its attempt's name.
@@ -74,25 +74,30 @@ static PARK: Statement = Statement::new(
      ON CONFLICT (receipt, reference) DO NOTHING",
 );
 
+// A guess at the base of a name waits for the walk, which knows all names: the receipt's own may be about to be written.
 static FOR_NAMES: Statement = Statement::new(
     "parked_receipts.for_names",
     &[Type::Text, Type::Text, Type::Id, Type::Text, Type::I64],
     &[],
     "WITH r(upstream, reference, delivery, channel, phone_key) AS ({rows}) \
-     SELECT p.receipt, p.upstream, p.state, p.carrier_status, r.delivery, r.channel, p.at_us \
+     SELECT p.receipt, p.upstream, p.state, p.carrier_status, r.delivery, r.channel, r.reference \
      FROM r JOIN parked_receipts p ON p.upstream = r.upstream AND p.reference = r.reference \
-     WHERE p.phone_key IS NULL OR p.phone_key = r.phone_key",
+     WHERE p.phone_key = r.phone_key \
+     OR (p.phone_key IS NULL AND r.reference NOT LIKE 'hex:%' AND r.reference NOT LIKE 'dec:%')",
 );
 
 static MATCHES: Statement = Statement::new(
     "parked_receipts.matches",
     &[],
     &[Type::Id, Type::Text, Type::I64],
-    "SELECT p.receipt, p.upstream, p.state, p.carrier_status, a.delivery, a.channel, a.at_us \
-     FROM (SELECT receipt, upstream, reference, phone_key, state, carrier_status FROM parked_receipts \
-     WHERE (receipt, reference) > ($1, $2) ORDER BY receipt, reference LIMIT $3) AS p \
-     JOIN attempts a ON a.upstream = p.upstream AND a.reference = p.reference \
-     WHERE p.phone_key IS NULL OR p.phone_key = a.phone_key",
+    concat!(
+        "WITH r AS MATERIALIZED (SELECT receipt, upstream, reference, phone_key, state, carrier_status FROM parked_receipts \
+         WHERE (receipt, reference) > ($1, $2) ORDER BY receipt, reference LIMIT $3), \
+         y AS MATERIALIZED (SELECT r.receipt, r.upstream, r.reference, r.state, r.carrier_status, ",
+        youngest!(),
+        " AS delivery FROM r) SELECT y.receipt, y.upstream, y.state, y.carrier_status, a.delivery, a.channel, y.reference \
+         FROM y JOIN attempts a ON a.upstream = y.upstream AND a.reference = y.reference AND a.delivery = y.delivery",
+    ),
 );
 
 static STEP_END: Statement = Statement::new(
@@ -190,22 +195,27 @@ fn receipt_id(row: &Row) -> Result<ReceiptId, StoreError> {
     row.id(0).map(ReceiptId::from_bytes)
 }
 
-/// A receipt that matches in more than one form, or more than one attempt, counts once: for the youngest attempt.
+/// A receipt that matches in more than one form, or more than one attempt, counts once: in a form that is no guess, and then for
+/// the youngest attempt.
 fn each_once(rows: &[Row]) -> Result<Vec<Matched>, StoreError> {
-    let mut found: HashMap<ReceiptId, (i64, Matched)> = HashMap::new();
+    let mut found: HashMap<ReceiptId, (bool, Matched)> = HashMap::new();
     for row in rows {
-        let (receipt, at_us) = (receipt_id(row)?, row.i64(6)?);
-        if found.get(&receipt).is_some_and(|(known_us, _)| *known_us >= at_us) {
+        let receipt = receipt_id(row)?;
+        let is_sure = Reference::new(&row.text(6)?).is_some_and(|reference| !reference.is_guess());
+        let attempt = carrier_attempts::attempt(row, 4)?;
+        let is_less =
+            |(sure, matched): &(bool, Matched)| (*sure, matched.attempt.delivery) >= (is_sure, attempt.delivery);
+        if found.get(&receipt).is_some_and(is_less) {
             continue;
         }
         let matched = Matched {
             receipt,
             upstream: UpstreamId(row.text(1)?.into()),
-            attempt: carrier_attempts::attempt(row, 4)?,
+            attempt,
             state: row.i64(2)?,
             status: CarrierStatus::clean(&row.text(3)?),
         };
-        found.insert(receipt, (at_us, matched));
+        found.insert(receipt, (is_sure, matched));
     }
     let mut matched: Vec<Matched> = found.into_values().map(|(_, matched)| matched).collect();
     matched.sort_unstable_by_key(|matched| matched.receipt);

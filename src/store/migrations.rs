@@ -33,6 +33,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0003_carriers.sql"),
         postgres: include_str!("migrations/postgres/0003_carriers.sql"),
     },
+    Migration {
+        version: 4,
+        name: "references",
+        sqlite: include_str!("migrations/sqlite/0004_references.sql"),
+        postgres: include_str!("migrations/postgres/0004_references.sql"),
+    },
 ];
 
 const LEDGER_OF_STEPS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT \

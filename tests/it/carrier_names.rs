@@ -7,7 +7,7 @@ mod rows;
 use std::collections::BTreeMap;
 
 use nexo_route::domain::carrier::Channel;
-use nexo_route::domain::ids::ReceiptId;
+use nexo_route::domain::ids::{DeliveryId, ReceiptId};
 use nexo_route::domain::reference::UpstreamId;
 use nexo_route::records::carrier_attempts::{CarrierAttempt, Named, Sought};
 use nexo_route::records::parked::{Matched, Place};
@@ -22,6 +22,8 @@ use rows::{
 both_engines! {
     async fn an_attempt_is_found_by_any_form_of_its_name_for_its_phone_alone(store: Store) { found(store).await }
     async fn the_younger_of_two_attempts_with_one_name_is_meant(store: Store) { reused(store).await }
+    async fn the_likeliest_form_is_meant_and_a_guess_needs_a_phone(store: Store) { likeliest(store).await }
+    async fn a_name_that_every_message_bears_is_found_by_its_phone(store: Store) { one_name(store).await }
     async fn a_parked_receipt_is_matched_once_and_taken_once(store: Store) { parked_once(store).await }
     async fn names_and_parked_receipts_go_when_they_are_old(store: Store) { old(store).await }
     async fn two_nodes_share_names_and_receipts(engine: Engine) { nodes::two(engine).await }
@@ -63,6 +65,47 @@ async fn reused(store: Store) {
     let (matched, _) = walk(&store, Place::FIRST, 100).await;
     let attempts: Vec<CarrierAttempt> = matched.iter().map(|matched| matched.attempt).collect();
     assert_eq!(attempts, [delivery(2), delivery(1)]);
+}
+
+/// A counter in decimal: the receipt "100" could also be, in hexadecimal, of the younger attempt that was answered "256".
+async fn likeliest(store: Store) {
+    let receipt = ["100", "hex:100", "dec:256"];
+    let younger = named(2, "a", &["256", "hex:598", "dec:256"], 8);
+    insert(&store, vec![younger.clone()]).await;
+    let (without, with) = (sought("a", &receipt, None), sought("a", &receipt, Some(8)));
+    assert_eq!(find(&store, vec![without.clone(), with.clone()]).await, [None, Some(delivery(2))], "a guess alone");
+    park(&store, vec![parked(1, without.clone(), 1), parked(2, with, 1)]).await;
+    let matched = for_names(&store, vec![younger]).await;
+    assert_eq!(matched.len(), 1, "with its phone");
+    insert(&store, vec![named(1, "a", &["100", "hex:256", "dec:100"], 7)]).await;
+    assert_eq!(find(&store, vec![without]).await, [Some(delivery(1))]);
+    let (matched, _) = walk(&store, Place::FIRST, 100).await;
+    let attempts: Vec<CarrierAttempt> = matched.iter().map(|matched| matched.attempt).collect();
+    assert_eq!(attempts, [delivery(1), delivery(2)], "its own name is there now");
+}
+
+/// The names' rows are one in all but the phone and the delivery.
+async fn one_name(store: Store) {
+    let attempt = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        CarrierAttempt {
+            delivery: DeliveryId::from_bytes([&[high, low], [0; 14].as_slice()].concat().try_into().expect("16")),
+            channel: Channel::Sms,
+        }
+    };
+    for piece in 0..4_u16 {
+        let numbers = piece * 1_000..(piece + 1) * 1_000;
+        insert(&store, numbers.map(|n| Named { attempt: attempt(n), ..named(0, "a", &["0"], n.into()) }).collect())
+            .await;
+    }
+    let asked = [Some(7), Some(3_999), Some(4_000), None].map(|phone| sought("a", &["0"], phone));
+    let expected = [Some(attempt(7)), Some(attempt(3_999)), None, Some(attempt(3_999))];
+    assert_eq!(find(&store, asked.to_vec()).await, expected);
+    let receipts = asked.into_iter().zip(1..).map(|(of, number)| parked(number, of, 1)).collect();
+    park(&store, receipts).await;
+    let (matched, _) = walk(&store, Place::FIRST, 100).await;
+    let attempts: Vec<CarrierAttempt> = matched.iter().map(|matched| matched.attempt).collect();
+    assert_eq!(attempts, [attempt(7), attempt(3_999), attempt(3_999)]);
 }
 
 async fn parked_once(store: Store) {

@@ -1,13 +1,15 @@
 //! One connection of a link, kept: dialled, bound, run, and after a wait begun anew.
 //!
-//! A panic ends one session, not the link. An SMSC that says that our account is wrong is asked again once a minute at most.
+//! A panic ends one session, not the link. An SMSC that says that our account is wrong is asked again once a minute at most,
+//! by all connections together (`gate`).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
 use super::backoff::Backoff;
@@ -18,7 +20,7 @@ use super::framing::{Frame, Frames};
 use super::message;
 use super::sequence::Sequence;
 use super::session::{Over, Role, Session};
-use super::status::{OK, is_wrong_account, label};
+use super::status::{OK, UNKNOWN_ERROR, is_wrong_account, label};
 use crate::config::millis;
 
 /// A session that was bound for so long shows that the SMSC is well.
@@ -47,27 +49,34 @@ impl Failed {
         match self {
             Self::Refused(status) => is_wrong_account(*status),
             Self::Dial(DialError::Tls(_)) | Self::Config(_) => true,
-            Self::Dial(DialError::Connect(_)) | Self::Io(_) | Self::TimedOut | Self::Closed => false,
+            Self::Dial(DialError::Connect(_) | DialError::Authorities(_))
+            | Self::Io(_)
+            | Self::TimedOut
+            | Self::Closed => false,
         }
     }
 }
 
 /// Keeps one connection until the link stops.
 pub(super) async fn keep(shared: Arc<Shared>, connection: usize, role: Role) {
+    let _stopped = kept(&shared, connection, role).await;
+}
+
+/// `None` when the link has stopped.
+async fn kept(shared: &Arc<Shared>, connection: usize, role: Role) -> Option<()> {
     let mut backoff = Backoff::new(&shared.config);
-    while !shared.stop.is_cancelled() {
-        let opened = tokio::select! {
-            opened = open(&shared, connection, role) => opened,
-            () = shared.stop.cancelled() => return,
-        };
+    loop {
+        let pass = meanwhile(shared, shared.gate.pass(|| shared.board.is_bound())).await?;
+        let opened = meanwhile(shared, open(shared, connection, role)).await?;
         let wait = match opened {
             Ok(session) => {
+                pass.accepted();
                 let (bound_at, over) = (Instant::now(), watch(session).await);
                 shared.board.set(connection, Condition::Away, &shared.line);
                 if over == Over::Stopped {
-                    return;
+                    return None;
                 }
-                note(&shared, role, over);
+                note(shared, role, over);
                 if bound_at.elapsed() >= HELD {
                     backoff.reset();
                 }
@@ -76,16 +85,31 @@ pub(super) async fn keep(shared: Arc<Shared>, connection: usize, role: Role) {
             Err(failed) => {
                 let is_misconfigured = failed.is_misconfigured();
                 let condition = if is_misconfigured { Condition::Refused } else { Condition::Away };
+                let wait = if is_misconfigured {
+                    meanwhile(shared, shared.gate.refused(pass)).await?
+                } else {
+                    drop(pass);
+                    backoff.after_failure(rand::random())
+                };
                 shared.board.set(connection, condition, &shared.line);
-                let dice = rand::random();
-                let wait = if is_misconfigured { backoff.after_refusal(dice) } else { backoff.after_failure(dice) };
                 tracing::warn!(link = shared.id.as_str(), ?role, error = %failed, wait_ms = wait.as_millis(), "no session");
                 wait
             }
         };
+        meanwhile(shared, sleep(wait)).await?;
+    }
+}
+
+/// Awaits something while there is no session, and has the board look when it is to. `None` when the link stops.
+async fn meanwhile<T>(shared: &Shared, awaited: impl Future<Output = T>) -> Option<T> {
+    let mut awaited = pin!(awaited);
+    loop {
+        let look = shared.board.next_look();
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = shared.stop.cancelled() => return,
+            biased;
+            () = shared.stop.cancelled() => return None,
+            () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => shared.board.look(&shared.line),
+            done = &mut awaited => return Some(done),
         }
     }
 }
@@ -110,41 +134,98 @@ fn note(shared: &Shared, role: Role, over: Over) {
     tracing::warn!(link = shared.id.as_str(), ?role, why, "a session ended");
 }
 
-/// Connects and binds.
+/// Connects and binds, both within one time.
 async fn open(shared: &Arc<Shared>, connection: usize, role: Role) -> Result<Session, Failed> {
+    let session = timeout(millis(shared.config.connect_timeout_ms), bound(shared, connection, role));
+    let session = session.await.map_err(|_| Failed::TimedOut)??;
+    tracing::info!(link = shared.id.as_str(), ?role, "bound");
+    Ok(session)
+}
+
+async fn bound(shared: &Arc<Shared>, connection: usize, role: Role) -> Result<Session, Failed> {
     let config = &shared.config;
-    let patience = millis(config.connect_timeout_ms);
-    let socket = timeout(patience, dial(config)).await.map_err(|_| Failed::TimedOut)??;
-    let (mut reader, mut writer) = tokio::io::split(socket);
+    let (mut reader, mut writer) = tokio::io::split(dial(config).await?);
     let mut sequence = Sequence::starting_at(config.first_sequence);
     let number = sequence.next(|_| false);
     let (mut bind, mut frames) = (message::bind(config, role, number)?, Frames::default());
-    let bound = timeout(patience, async {
-        writer.write_all_buf(&mut bind).await?;
-        writer.flush().await?;
-        loop {
-            while let Some(frame) = next_frame(&mut frames)? {
-                match codec::read(&frame) {
-                    Incoming::BindResponse | Incoming::GenericNack if frame.header.sequence == number => {
-                        return Ok(frame.header.status);
-                    }
-                    // What must not come before the answer cannot be answered before it either.
-                    _ => {}
+    writer.write_all_buf(&mut bind).await?;
+    writer.flush().await?;
+    loop {
+        while let Some(frame) = next_frame(&mut frames)? {
+            let status = frame.header.status;
+            match codec::read(&frame) {
+                Incoming::BindResponse | Incoming::GenericNack if frame.header.sequence != number => {}
+                Incoming::BindResponse if status == OK => {
+                    return Ok(Session::new(shared, (connection, role), (reader, writer), frames, sequence));
                 }
-            }
-            if reader.read_buf(frames.buffer()).await? == 0 {
-                return Err(Failed::Closed);
+                Incoming::BindResponse => return Err(Failed::Refused(status)),
+                // A refusal, whatever its status says.
+                Incoming::GenericNack => {
+                    return Err(Failed::Refused(if status == OK { UNKNOWN_ERROR } else { status }));
+                }
+                // What must not come before the answer cannot be answered before it either.
+                _ => {}
             }
         }
-    });
-    match bound.await.map_err(|_| Failed::TimedOut)?? {
-        OK => {}
-        status => return Err(Failed::Refused(status)),
+        if reader.read_buf(frames.buffer()).await? == 0 {
+            return Err(Failed::Closed);
+        }
     }
-    tracing::info!(link = shared.id.as_str(), ?role, "bound");
-    Ok(Session::new(shared, (connection, role), (reader, writer), frames, sequence))
 }
 
 fn next_frame(frames: &mut Frames) -> Result<Option<Frame>, Failed> {
     frames.next_frame().map_err(|error| Failed::Io(std::io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::carrier::smpp::samples;
+    use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptSink};
+    use crate::domain::reference::UpstreamId;
+
+    const BIND_RESPONSE: u32 = 0x8000_0009;
+    const NACK: u32 = 0x8000_0000;
+    const ALREADY_BOUND: u32 = 0x05;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl ReceiptSink for Nothing {
+        fn put(&self, _: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn name(&self, _: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// What comes of a bind that is answered with these words of a header.
+    async fn answered(command: u32, status: u32) -> Result<(), Failed> {
+        let smsc = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut config = samples::config("");
+        config.address = smsc.local_addr().expect("bound").to_string();
+        let roles = [Role::Transceiver];
+        let shared = Arc::new(Shared::new(UpstreamId("smsc".into()), &config, Arc::new(Nothing), &roles));
+        let answers = async {
+            let (mut socket, _) = smsc.accept().await.expect("dialled");
+            let answer = [16, command, status, 1].map(u32::to_be_bytes);
+            socket.write_all(answer.as_flattened()).await.expect("open");
+            socket
+        };
+        let (opened, _socket) = tokio::join!(open(&shared, 0, Role::Transceiver), answers);
+        opened.map(drop)
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_to_the_bind_that_says_so_is_a_bind() {
+        assert!(matches!(answered(NACK, OK).await, Err(Failed::Refused(UNKNOWN_ERROR))));
+        assert!(matches!(answered(NACK, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
+        assert!(matches!(answered(BIND_RESPONSE, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
+        assert!(answered(BIND_RESPONSE, OK).await.is_ok());
+    }
 }

@@ -24,9 +24,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 pub(super) enum DialError {
     #[error("{0}")]
     Connect(#[from] io::Error),
-    /// Nothing that waiting mends.
+    /// A certificate that is not believed, or a name that is none: nothing that waiting mends.
     #[error("tls: {0}")]
     Tls(String),
+    /// The file may be about to be replaced.
+    #[error("tls: {0}")]
+    Authorities(String),
 }
 
 /// Connects to the SMSC.
@@ -37,15 +40,17 @@ pub(super) async fn dial(config: &SmppConfig) -> Result<Box<dyn Socket>, DialErr
     let Some(tls) = &config.tls else {
         return Ok(Box::new(stream));
     };
-    let connector = TlsConnector::from(Arc::new(authorities(tls).await.map_err(DialError::Tls)?));
+    let connector = TlsConnector::from(Arc::new(authorities(tls).await.map_err(DialError::Authorities)?));
     let name = server_name(config, tls).map_err(DialError::Tls)?;
-    let connected = connector.connect(name, stream).await;
-    // The handshake itself failed: a certificate that is not believed, or no TLS at all.
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidData => DialError::Tls(error.to_string()),
+    Ok(Box::new(connector.connect(name, stream).await.map_err(failed)?))
+}
+
+/// Why a handshake failed. What is no TLS at all may be a balancer that answers for an SMSC that is away.
+fn failed(error: io::Error) -> DialError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(_)) => DialError::Tls(error.to_string()),
         _ => DialError::Connect(error),
-    };
-    Ok(Box::new(connected.map_err(failed)?))
+    }
 }
 
 fn server_name(config: &SmppConfig, tls: &SmppTls) -> Result<ServerName<'static>, String> {
@@ -96,6 +101,16 @@ mod tests {
         assert_eq!(name("tls = { server_name = \"smsc.example.net\" }").as_deref(), Ok("smsc.example.net"));
         assert_eq!(name("tls = { server_name = \"[::1]\" }").as_deref(), Ok("::1"));
         assert!(name("tls = { server_name = \"no name\" }").is_err());
+    }
+
+    #[test]
+    fn only_a_certificate_is_nothing_that_waiting_mends() {
+        let of = |error: rustls::Error| failed(io::Error::new(io::ErrorKind::InvalidData, error));
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert!(matches!(of(expired), DialError::Tls(_)));
+        let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(matches!(of(no_tls), DialError::Connect(_)));
+        assert!(matches!(failed(io::ErrorKind::UnexpectedEof.into()), DialError::Connect(_)));
     }
 
     #[tokio::test]

@@ -9,11 +9,6 @@ use crate::domain::reference::Reference;
 
 /// Longer names are cut; both sides are cut alike.
 const LEN_MAX: usize = 64;
-/// Before the value of an id that the answer has in hexadecimal and the receipt in decimal.
-const ANSWER_HEX: &str = "hex:";
-/// Before the value of an id that the answer has in decimal and the receipt in hexadecimal.
-const ANSWER_DEC: &str = "dec:";
-
 /// Whose word an id is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Told {
@@ -32,8 +27,12 @@ pub(super) fn forms(id: &str, base: IdBase, told: Told) -> Vec<Reference> {
         Told::InAnswer => (value(16), value(10)),
         Told::InReceipt => (value(10), value(16)),
     };
-    let hex = hex.filter(|_| matches!(base, IdBase::Auto | IdBase::Hex)).map(|value| format!("{ANSWER_HEX}{value}"));
-    let dec = dec.filter(|_| matches!(base, IdBase::Auto | IdBase::Dec)).map(|value| format!("{ANSWER_DEC}{value}"));
+    let hex = hex
+        .filter(|_| matches!(base, IdBase::Auto | IdBase::Hex))
+        .map(|value| format!("{}{value}", Reference::GIVEN_HEX));
+    let dec = dec
+        .filter(|_| matches!(base, IdBase::Auto | IdBase::Dec))
+        .map(|value| format!("{}{value}", Reference::GIVEN_DEC));
     [Some(text.to_owned()), hex, dec].into_iter().flatten().filter_map(|form| Reference::new(&form)).collect()
 }
 

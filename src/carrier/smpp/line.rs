@@ -10,13 +10,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::carrier::upstream::{Attempt, Outcome};
+use crate::carrier::upstream::{Attempt, FailureClass, Outcome};
 use crate::domain::delivery::CarrierStatus;
 
 /// One message and whoever waits for its outcome.
 pub(super) struct Job {
     ticket: u64,
     pub(super) attempt: Attempt,
+    /// The SMSC has thrown it back before, perhaps for its phone.
+    pub(super) was_thrown_back: bool,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -27,17 +29,17 @@ impl fmt::Debug for Job {
 }
 
 impl Job {
-    pub(super) fn resolve(self, outcome: Outcome) {
-        // Whoever waited may have given it up as ambiguous.
-        let _ = self.reply.send(outcome);
+    /// Whether somebody heard it: whoever waited may have given it up as ambiguous.
+    pub(super) fn resolve(self, outcome: Outcome) -> bool {
+        self.reply.send(outcome).is_ok()
     }
 
     pub(super) fn not_sent(self, why: &str) {
-        self.resolve(not_sent(why));
+        let _heard = self.resolve(not_sent(why));
     }
 
     pub(super) fn ambiguous(self, why: &str) {
-        self.resolve(Outcome::Ambiguous { status: CarrierStatus::clean(why) });
+        let _heard = self.resolve(Outcome::Ambiguous { status: CarrierStatus::clean(why) });
     }
 }
 
@@ -60,11 +62,19 @@ struct State {
     /// Why nothing is taken now.
     closed: Option<&'static str>,
     is_over: bool,
+    /// Until then the SMSC wants nothing.
+    held_until: Option<Instant>,
 }
 
 impl Line {
     pub(super) fn new(len_max: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), next_ticket: 0, closed: Some("link down"), is_over: false };
+        let state = State {
+            jobs: VecDeque::new(),
+            next_ticket: 0,
+            closed: Some("link down"),
+            is_over: false,
+            held_until: None,
+        };
         Self { state: Mutex::new(state), arrived: Notify::new(), len_max }
     }
 
@@ -87,7 +97,7 @@ impl Line {
         let (reply, outcome) = oneshot::channel();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.jobs.push_back(Job { ticket, attempt, reply });
+        state.jobs.push_back(Job { ticket, attempt, was_thrown_back: false, reply });
         drop(state);
         self.arrived.notify_one();
         Ok((ticket, outcome))
@@ -104,6 +114,11 @@ impl Line {
         let place = state.jobs.partition_point(|other| other.ticket < job.ticket);
         state.jobs.insert(place, job);
         drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Has another session look: whoever was woken may take nothing now.
+    pub(super) fn pass_on(&self) {
         self.arrived.notify_one();
     }
 
@@ -130,11 +145,22 @@ impl Line {
         taken
     }
 
-    /// Takes a message out that has waited too long; whether it still stood there.
-    pub(super) fn leave(&self, ticket: u64) -> bool {
+    /// The SMSC has said that it is too much, and is given so much time.
+    pub(super) fn hold(&self, until: Instant) {
+        let mut state = self.state();
+        state.held_until = state.held_until.max(Some(until));
+    }
+
+    /// Takes a message out that has waited too long; its outcome, if it still stood there. One that the SMSC kept from leaving
+    /// is refused by it: a line full of them says nothing against the link, which would be left alone for longer than it asked.
+    pub(super) fn leave(&self, ticket: u64) -> Option<Outcome> {
         let mut state = self.state();
         let at = state.jobs.iter().position(|job| job.ticket == ticket);
-        at.and_then(|at| state.jobs.remove(at)).is_some()
+        at.and_then(|at| state.jobs.remove(at))?;
+        let is_held = state.held_until.is_some_and(|until| Instant::now() < until);
+        let refused =
+            || Outcome::Refused { class: FailureClass::Congestion, status: CarrierStatus::clean("throttled") };
+        Some(if is_held { refused() } else { not_sent("too late") })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -211,13 +237,27 @@ mod tests {
         assert_eq!(statuses(outcomes.into()), expected);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whom_the_smsc_kept_from_leaving_it_has_refused() {
+        let line = Line::new(3);
+        line.open();
+        let [first, second] = [1, 2].map(|n| line.join(attempt(n, 1)).expect("room").0);
+        line.hold(Instant::now() + Duration::from_secs(2));
+        line.hold(Instant::now());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let refused = line.leave(first);
+        assert!(matches!(refused, Some(Outcome::Refused { class: FailureClass::Congestion, .. })), "{refused:?}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(line.leave(second), Some(not_sent("too late")));
+    }
+
     #[tokio::test]
     async fn closing_ends_everybody_and_a_ticket_leaves_once() {
         let line = Line::new(3);
         line.open();
         let (ticket, gone) = line.join(attempt(1, 10)).expect("room");
         let (_, waiting) = line.join(attempt(2, 10)).expect("room");
-        assert!(line.leave(ticket) && !line.leave(ticket));
+        assert_eq!([line.leave(ticket), line.leave(ticket)], [Some(not_sent("too late")), None]);
         line.close("stopping");
         assert_eq!(statuses(vec![gone, waiting]), [None, Some(not_sent("stopping"))]);
         assert!(line.is_empty());

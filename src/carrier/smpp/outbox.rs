@@ -23,6 +23,7 @@ pub(super) struct Submit {
 struct Pending {
     /// What is left to be written.
     bytes: BytesMut,
+    pushed: Instant,
     is_begun: bool,
     submit: Option<Submit>,
 }
@@ -38,16 +39,14 @@ impl Drop for Pending {
 pub(super) struct Outbox {
     pending: VecDeque<Pending>,
     is_unflushed: bool,
-    /// Since when the socket has taken nothing of what waits.
-    stalled_since: Option<Instant>,
+    /// Messages of which no octet was taken.
+    waiting: usize,
 }
 
 impl Outbox {
     pub(super) fn push(&mut self, bytes: BytesMut, submit: Option<Submit>) {
-        if self.pending.is_empty() {
-            self.stalled_since = Some(Instant::now());
-        }
-        self.pending.push_back(Pending { bytes, is_begun: false, submit });
+        self.waiting += usize::from(submit.is_some());
+        self.pending.push_back(Pending { bytes, pushed: Instant::now(), is_begun: false, submit });
     }
 
     /// Whether every octet was taken.
@@ -55,28 +54,41 @@ impl Outbox {
         self.pending.is_empty()
     }
 
+    /// PDUs that are not written yet.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(super) fn has_work(&self) -> bool {
         !self.pending.is_empty() || self.is_unflushed
     }
 
+    /// Since when the oldest waits. A peer that takes an octet now and then stalls all the same.
     pub(super) fn stalled_since(&self) -> Option<Instant> {
-        self.stalled_since.filter(|_| !self.pending.is_empty())
+        self.pending.front().map(|oldest| oldest.pushed)
     }
 
     /// Takes out messages that were not begun in time; their sequence numbers.
     pub(super) fn drop_late(&mut self, now: Instant) -> Vec<u32> {
+        if self.waiting == 0 {
+            return Vec::new();
+        }
         let is_late =
             |pending: &Pending| !pending.is_begun && pending.submit.is_some_and(|submit| submit.leave_by <= now);
         let late = self.pending.iter().filter(|pending| is_late(pending)).filter_map(|pending| pending.submit);
         let late: Vec<u32> = late.map(|submit| submit.sequence).collect();
         if !late.is_empty() {
             self.pending.retain(|pending| !is_late(pending));
+            self.waiting -= late.len();
         }
         late
     }
 
     /// When the next message that was not begun would be late.
     pub(super) fn next_late(&self) -> Option<Instant> {
+        if self.waiting == 0 {
+            return None;
+        }
         let waiting = self.pending.iter().filter(|pending| !pending.is_begun);
         waiting.filter_map(|pending| pending.submit).map(|submit| submit.leave_by).min()
     }
@@ -104,7 +116,10 @@ impl Outbox {
         {
             if !front.is_begun {
                 front.is_begun = true;
-                begun.extend(front.submit.map(|submit| submit.sequence));
+                if let Some(submit) = front.submit {
+                    self.waiting -= 1;
+                    begun.push(submit.sequence);
+                }
             }
             let taken = written.min(front.bytes.len());
             front.bytes[..taken].zeroize();
@@ -114,7 +129,6 @@ impl Outbox {
                 self.pending.pop_front();
             }
         }
-        self.stalled_since = (!self.pending.is_empty()).then(Instant::now);
         begun
     }
 }
@@ -147,5 +161,19 @@ mod tests {
         outbox.write(&mut ours).await.expect("flushes");
         assert_eq!(outbox.advance(0), [0_u32; 0]);
         assert!(!outbox.has_work());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_an_octet_now_and_then_stalls_all_the_same() {
+        let (mut outbox, begin) = (Outbox::default(), Instant::now());
+        outbox.push(BytesMut::from(&b"first"[..]), None);
+        for _ in 0..4 {
+            tokio::time::advance(Duration::from_secs(9)).await;
+            outbox.push(BytesMut::from(&b"more"[..]), None);
+            outbox.advance(1);
+            assert_eq!(outbox.stalled_since(), Some(begin));
+        }
+        outbox.advance(1);
+        assert_eq!(outbox.stalled_since(), Some(begin + Duration::from_secs(9)));
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn report(
     };
     let status = match (delivery.network_error, said.err) {
         (Some((network, code)), _) => format!("{word} {network}/{code}"),
-        (None, Some(err)) => format!("{word} err:{err}"),
+        (None, Some(err)) => format!("{word} err:{}", leading(err, 4)),
         (None, None) => word.into_owned(),
     };
     Report::Receipt(Receipt {
@@ -82,13 +82,29 @@ pub(super) fn report(
     })
 }
 
+/// What of a field of a text may be shown: never so much that a code fits in.
+fn leading(field: &str, len_max: usize) -> &str {
+    let len = field.bytes().take(len_max).take_while(u8::is_ascii_alphanumeric).count();
+    &field[..len]
+}
+
+/// Whether two addresses are one number, however it is written, or one name.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    national(one) == national(other)
+}
+
+fn national(address: &str) -> &str {
+    let digits = address.strip_prefix('+').unwrap_or(address);
+    let rest = digits.strip_prefix("84").or_else(|| digits.strip_prefix('0'));
+    rest.filter(|rest| rest.len() == 9).unwrap_or(digits)
+}
+
 /// The phone that the message went to. A receipt has its addresses the other way round, but some SMSCs do not turn them.
 fn recipient(delivery: &Delivery, is_sender: impl Fn(&str) -> bool) -> Option<Phone> {
-    [&delivery.source, &delivery.destination].into_iter().filter(|address| !is_sender(address)).find_map(|address| {
-        let digits = address.strip_prefix('+').unwrap_or(address);
-        let national = digits.strip_prefix("84").filter(|rest| rest.len() == 9).or_else(|| digits.strip_prefix('0'));
-        Phone::from_national(national.unwrap_or(digits))
-    })
+    [&delivery.source, &delivery.destination]
+        .into_iter()
+        .filter(|address| !is_sender(address))
+        .find_map(|address| Phone::from_national(national(address)))
 }
 
 /// The message as text: its header left out, UCS-2 turned, anything else as it stands.
@@ -129,7 +145,7 @@ fn of_number(state: u8) -> Option<Said<'static>> {
 fn of_word(word: &str) -> Said<'_> {
     let upper = word.to_ascii_uppercase();
     let state = match upper.as_bytes() {
-        [b'D', b'E', b'L', b'I', b'V', ..] => ReceiptState::Delivered,
+        b"DELIVRD" | b"DELIVERED" | b"DELIVERD" => ReceiptState::Delivered,
         [b'U', b'N', b'D', b'E', b'L', ..] => ReceiptState::Failed(FailureClass::Unreachable),
         [b'E', b'X', b'P', b'I', b'R', ..] => ReceiptState::Failed(FailureClass::Expired),
         [b'D', b'E', b'L', b'E', b'T', ..]
@@ -139,7 +155,10 @@ fn of_word(word: &str) -> Said<'_> {
         | [b'U', b'N', b'K', b'N', b'O', ..] => ReceiptState::Failed(FailureClass::Rejected),
         _ => ReceiptState::InProgress,
     };
-    (state, Cow::Owned(upper))
+    let letters = upper.bytes().take_while(u8::is_ascii_alphabetic).count();
+    // What is no word is a number of theirs.
+    let shown = if letters == 0 { leading(&upper, 4) } else { leading(&upper[..letters], 10) };
+    (state, Cow::Owned(shown.to_owned()))
 }
 
 #[cfg(test)]

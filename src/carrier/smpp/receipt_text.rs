@@ -16,13 +16,14 @@ const KEYS: &[&str] = &["id:", "sub:", "dlvrd:", "submit date:", "done date:", "
 /// Reads what `text` says as a receipt.
 #[must_use]
 pub fn receipt_text(text: &str) -> ReceiptText<'_> {
-    let (head, tail) = key_at(text, "text:").map_or((text, ""), |at| text.split_at(at));
+    // Wherever it begins: some leave the blank before it out.
+    let (head, tail) = inside(text, "text:").map_or((text, ""), |at| text.split_at(at));
     // Before the message, or, where somebody puts it first, behind it.
     let value = |key| value(head, key).or_else(|| value(tail, key));
     ReceiptText { id: value("id:"), stat: value("stat:"), err: value("err:") }
 }
 
-/// The word behind the first `key`.
+/// The word behind the first `key`. It ends where another key begins, blank or not: the message may follow at once.
 fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     let at = key_at(text, key)?;
     let rest = text[at + key.len()..].trim_start_matches(' ');
@@ -32,6 +33,9 @@ fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     }
     let end = rest.find(|c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';'));
     let word = &rest[..end.unwrap_or(rest.len())];
+    // A key may hold a blank, and so reach beyond the word.
+    let end = KEYS.iter().filter_map(|key| inside(rest, key)).min().unwrap_or(rest.len());
+    let word = &word[..end.min(word.len())];
     if word.is_empty() { None } else { Some(word) }
 }
 
@@ -39,6 +43,11 @@ fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
 fn key_at(text: &str, key: &str) -> Option<usize> {
     let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     text.char_indices().map(|(at, _)| at).find(|at| starts_with(&text[*at..], key) && begins(*at))
+}
+
+/// Where `key` stands first, within a word too.
+fn inside(text: &str, key: &str) -> Option<usize> {
+    text.char_indices().map(|(at, _)| at).find(|at| starts_with(&text[*at..], key))
 }
 
 fn starts_with(text: &str, key: &str) -> bool {
@@ -71,6 +80,11 @@ mod tests {
             ("Text:your id:99 stat:WRONG id:1", said("99", "WRONG", "")),
             ("id:1 stat:DELIVRD text:id:2 stat:EXPIRED err:9", said("1", "DELIVRD", "9")),
             ("text:482917 id:3 stat:DELIVRD err:000", said("3", "DELIVRD", "000")),
+            ("id:1 stat:DELIVRD err:000Text:482917 la ma", said("1", "DELIVRD", "000")),
+            ("id:1 err:000 stat:DELIVRDText:482917 la ma", said("1", "DELIVRD", "000")),
+            ("stat:DELIVRD err:0 id:12tExT:482917 la ma", said("12", "DELIVRD", "0")),
+            ("id:1 stat:DELIVRDtext:err:482917", said("1", "DELIVRD", "482917")),
+            ("id:7submit date:26 stat:DELIVRDdone date:26 err:1dlvrd:1", said("7", "DELIVRD", "1")),
             ("mid:1 restat:2", said("", "", "")),
             ("Xin chao", said("", "", "")),
             ("", said("", "", "")),

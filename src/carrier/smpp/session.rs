@@ -4,8 +4,11 @@
 //! accounted for: one whose first octet the socket took is ambiguous, any other was certainly not sent. Receipts are answered
 //! when they are durable; names are made durable apart from it (`naming`).
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -36,6 +39,8 @@ mod timing;
 
 /// Receipts that may await the database at once; then nothing more is read.
 const PUTS_MAX: usize = 256;
+/// PDUs that may await the socket; then nothing more is read either: an SMSC that writes and does not read gets no more memory.
+const OUTBOX_MAX: usize = 1_024;
 /// How long a session that the SMSC unbinds waits for answers that are under way.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -184,7 +189,8 @@ impl Session {
         while self.window.has_place() && !self.shared.line.is_empty() {
             if let Err(at) = self.tempo.take() {
                 self.due = Some(at);
-                return;
+                // Another session may be free to take it.
+                return self.shared.line.pass_on();
             }
             let Some(job) = self.shared.line.take() else { return };
             let window = &self.window;
@@ -198,7 +204,7 @@ impl Session {
                 }
                 Err(error) => {
                     let status = CarrierStatus::clean(&error.to_string());
-                    job.resolve(Outcome::Refused { class: FailureClass::Misconfigured, status });
+                    let _heard = job.resolve(Outcome::Refused { class: FailureClass::Misconfigured, status });
                 }
             }
         }
@@ -213,11 +219,12 @@ impl Session {
             biased;
             () = shared.abandon.cancelled() => Event::Abandon,
             () = shared.stop.cancelled(), if leaving.is_none() => Event::Stop,
+            // Before the wire, which may always have something: what is late is not written, and a flood stops no clock.
+            () = reached(timer) => Event::Timer,
             wrote = outbox.write(writer), if outbox.has_work() => Event::Wrote(wrote),
             Some(stored) = puts.next(), if !puts.is_empty() => Event::Stored(stored),
-            read = reader.read_buf(frames.buffer()), if puts.len() < PUTS_MAX => Event::Read(read),
+            read = reader.read_buf(frames.buffer()), if puts.len() < PUTS_MAX && outbox.len() < OUTBOX_MAX => Event::Read(read),
             () = shared.line.arrived(), if may_take => Event::Arrived,
-            () = sleep_until(timer) => Event::Timer,
         }
     }
 
@@ -280,3 +287,12 @@ impl Session {
         self.outbox.push(message::answer(delivery_answer(command), status, sequence), None);
     }
 }
+
+/// Resolves at `at`, whoever woke us: after a stall of the whole process the socket may be heard of before the timer.
+async fn reached(at: Instant) {
+    let mut sleep = pin!(sleep_until(at));
+    poll_fn(|context| if Instant::now() >= at { Poll::Ready(()) } else { sleep.as_mut().poll(context) }).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,10 @@ use crate::domain::delivery::CarrierStatus;
 pub(super) const OK: u32 = 0;
 pub(super) const INVALID_COMMAND: u32 = 0x03;
 pub(super) const ALREADY_BOUND: u32 = 0x05;
+/// What a nack without a status is taken for: an error that nobody knows.
+pub(super) const UNKNOWN_ERROR: u32 = 0xFF;
+/// The whole session sends too fast.
+pub(super) const THROTTLED: u32 = 0x58;
 /// We could not take a delivery now: the SMSC is to send it again.
 pub(super) const TEMPORARY_APP_ERROR: u32 = 0x64;
 
@@ -21,7 +25,7 @@ pub(super) enum Meaning {
 pub(super) fn meaning(status: u32) -> Meaning {
     match status {
         OK => Meaning::Taken,
-        0x08 | 0x14 | 0x58 | TEMPORARY_APP_ERROR => Meaning::Throttled,
+        0x08 | 0x14 | THROTTLED | TEMPORARY_APP_ERROR => Meaning::Throttled,
         0x0B => Meaning::Refused(FailureClass::InvalidNumber),
         0xFE => Meaning::Refused(FailureClass::Unreachable),
         // What is wrong with every message of ours: its format, its sender, its session.
@@ -73,14 +77,14 @@ pub(super) const fn label(status: u32) -> &'static str {
         0x50 => "RINVDSTTON",
         0x51 => "RINVDSTNPI",
         0x53 => "RINVSYSTYP",
-        0x58 => "RTHROTTLED",
+        THROTTLED => "RTHROTTLED",
         0x61 => "RINVSCHED",
         0x62 => "RINVEXPIRY",
         TEMPORARY_APP_ERROR => "RX_T_APPN",
         0x65 => "RX_P_APPN",
         0x66 => "RX_R_APPN",
         0xFE => "RDELIVERYFAILURE",
-        0xFF => "RUNKNOWNERR",
+        UNKNOWN_ERROR => "RUNKNOWNERR",
         0x400..=0x4FF => "vendor",
         _ => "other",
     }

@@ -3,6 +3,7 @@
 //! A place is free again when the answer comes or its time is over. What has timed out may have been sent; its answer, should
 //! it still come, gives the attempt its name.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ pub(super) struct Awaited {
 /// Whose answer came.
 #[derive(Debug)]
 pub(super) enum Answered {
-    InTime(Awaited),
+    /// And when it was written.
+    InTime(Job, Instant),
     Late(Identity),
     Unknown,
 }
@@ -112,9 +114,11 @@ impl Window {
         self.awaited.remove(&sequence).map(|awaited| awaited.job)
     }
 
+    /// An answer to what no octet was written of is nobody's, whatever it says.
     pub(super) fn answered(&mut self, sequence: u32) -> Answered {
-        if let Some(awaited) = self.awaited.remove(&sequence) {
-            return Answered::InTime(awaited);
+        if let Entry::Occupied(entry) = self.awaited.entry(sequence) {
+            let Some(written) = entry.get().written else { return Answered::Unknown };
+            return Answered::InTime(entry.remove().job, written);
         }
         self.late.remove(&sequence).map_or(Answered::Unknown, Answered::Late)
     }
@@ -186,8 +190,17 @@ mod tests {
         let Answered::Late(identity) = window.answered(1) else { panic!("known") };
         assert_eq!(identity.delivery, attempt(1, 1).delivery);
         assert!(matches!(window.answered(1), Answered::Unknown), "once");
-        assert!(matches!(window.answered(2), Answered::InTime(Awaited { written: Some(_), .. })));
+        assert!(matches!(window.answered(2), Answered::InTime(..)));
         assert!(window.is_empty() && window.next_timeout().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_what_was_not_written_is_nobodys() {
+        let (line, mut window) = (Line::new(5), Window::new(2, Duration::from_secs(10)));
+        window.enter(1, job(&line, 1));
+        assert!(matches!(window.answered(1), Answered::Unknown));
+        window.begun(1, Instant::now());
+        assert!(matches!(window.answered(1), Answered::InTime(..)), "it still waits");
     }
 
     #[tokio::test(start_paused = true)]

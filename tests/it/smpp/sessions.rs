@@ -10,13 +10,13 @@ use super::peer::{Smsc, is_prepared};
 
 /// Trap 14.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_said_and_not_tried_again_soon() {
+async fn a_wrong_password_is_said_and_not_tried_again_soon_by_any_connection() {
     if !is_prepared() {
         return;
     }
     let mut smsc = Smsc::start(0, None).await;
     smsc.tell("password another").await;
-    let mut bed = Bed::over(smsc, "");
+    let mut bed = Bed::over(smsc, "binds = 8\nbind = \"transmitter_receiver\"");
     bed.is(Health::Misconfigured).await;
     assert_eq!(bed.smsc.sees("bind").await["status"], 0x0E);
     let refused = bed.dispatch(&attempt("90", 5_000)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexo_route::carrier::upstream::{Outcome, ReceiptState, Upstream};
+use nexo_route::carrier::upstream::{FailureClass, Outcome, ReceiptState, Upstream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -28,7 +28,7 @@ async fn a_throttled_message_keeps_its_place_and_goes_after_the_pause() {
     }
 }
 
-/// Trap 4: the whole bind waits, and what cannot leave in time ends as not sent.
+/// Trap 4: the whole bind waits, and what cannot leave in time ends as refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_one_is_throttled_nobody_is_sent_and_nobody_late() {
     if !is_prepared() {
@@ -41,7 +41,7 @@ async fn while_one_is_throttled_nobody_is_sent_and_nobody_late() {
     let other = attempt("90", 400);
     let (first, second) = tokio::join!(throttled, bed.dispatch(&other));
     for outcome in [first, second] {
-        assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Refused { class: FailureClass::Congestion, .. }), "{outcome:?}");
     }
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let seen = bed.smsc.all("submit");

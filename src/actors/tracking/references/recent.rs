@@ -49,7 +49,9 @@ impl Recent {
     }
 
     pub(super) fn find(&self, sought: &Sought) -> Option<CarrierAttempt> {
-        sought.references.iter().find_map(|reference| {
+        // Without a phone, a guess may be another attempt's: whoever asks the database knows of this one's own name first.
+        let is_sure = |reference: &&Reference| sought.phone_key.is_some() || !reference.is_guess();
+        sought.references.iter().filter(is_sure).find_map(|reference| {
             let known = self.by_form.get(&(sought.upstream.clone(), reference.clone()))?;
             let of_the_phone = sought.phone_key.is_none_or(|phone_key| phone_key == known.phone_key);
             of_the_phone.then_some(known.attempt)
@@ -93,6 +95,14 @@ mod tests {
         assert_eq!(recent.find(&sought("10", None)), None, "forgotten");
         assert_eq!(recent.find(&sought("ff", None)), Some(named(3, &[]).attempt));
         assert_eq!((recent.by_form.len(), recent.order.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_guess_counts_only_with_its_phone() {
+        let mut recent = Recent::new(8);
+        recent.remember(&named(1, &["256", "dec:256"]));
+        assert_eq!(recent.find(&sought("dec:256", Some(1))), Some(named(1, &[]).attempt));
+        assert_eq!(recent.find(&sought("dec:256", None)), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::*;
 const FAILED: fn(FailureClass) -> ReceiptState = ReceiptState::Failed;
 
 fn of(delivery: &Delivery) -> Report {
-    report(delivery, &UpstreamId("smsc".into()), IdBase::Auto, |address| address == "84901234567")
+    report(delivery, &UpstreamId("smsc".into()), IdBase::Auto, |address| is_same(address, "84901234567"))
 }
 
 fn receipt(delivery: &Delivery) -> Receipt {
@@ -49,6 +49,9 @@ fn every_word_has_a_state_and_only_ends_end() {
         ("ACCEPTD", ReceiptState::InProgress),
         ("ENROUTE", ReceiptState::InProgress),
         ("BUFFRED", ReceiptState::InProgress),
+        ("DELIVERD", ReceiptState::Delivered),
+        ("DELIVERY_FAILED", ReceiptState::InProgress),
+        ("DELIVFAIL", ReceiptState::InProgress),
     ] {
         assert_eq!(receipt(&text(4, &format!("id:1 stat:{word} err:000"))).state, state, "{word}");
     }
@@ -117,7 +120,28 @@ fn the_phone_is_the_address_that_is_not_ours() {
     for address in ["84981234560", "+84981234560", "0981234560", "981234560"] {
         assert_eq!(of(address, "NEXO"), Some(981_234_560), "{address}");
         assert_eq!(of("NEXO", address), Some(981_234_560), "not turned: {address}");
-        assert_eq!(of("84901234567", address), Some(981_234_560), "a sender that is a number");
+        for sender in ["84901234567", "+84901234567", "0901234567", "901234567"] {
+            assert_eq!(of(sender, address), Some(981_234_560), "a sender that is a number: {sender}");
+        }
     }
     assert_eq!(of("84901", "NEXO"), None);
+}
+
+/// The first value of a field that is no field is a code.
+#[test]
+fn no_code_is_taken_for_a_status_or_a_name() {
+    for said in [
+        "id:12 stat:DELIVRD err:000Text:482917 la ma",
+        "id:12 err:000 stat:DELIVRDText:482917 la ma",
+        "stat:DELIVRD err:000 id:12Text:482917 la ma",
+        "id:12 stat:UNDELIV err:482917",
+        "id:12 stat:482917 err:1",
+        "id:12 stat:UNDELIV482917",
+    ] {
+        let receipt = receipt(&text(4, said));
+        let Subject::Reference { references, .. } = &receipt.subject else { panic!("a reference") };
+        let kept = format!("{} {references:?}", receipt.status.as_str());
+        assert!(!kept.contains("482917"), "{said}: {kept}");
+        assert_eq!(references[0].as_str(), "12");
+    }
 }

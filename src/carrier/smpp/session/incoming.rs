@@ -15,15 +15,15 @@ use crate::carrier::smpp::codec::{self, Delivery, Incoming, command};
 use crate::carrier::smpp::forms::{Told, forms};
 use crate::carrier::smpp::framing::{Frame, Header};
 use crate::carrier::smpp::line::Job;
-use crate::carrier::smpp::receipt::{Report, report};
-use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, meaning};
+use crate::carrier::smpp::receipt::{Report, is_same, report};
+use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, THROTTLED, UNKNOWN_ERROR, meaning};
+use crate::carrier::smpp::tempo::Whose;
 use crate::carrier::smpp::window::{Answered, Identity};
 use crate::carrier::smpp::{message, naming};
+use crate::carrier::unreceipted;
 use crate::carrier::upstream::{FailureClass, Outcome, Receipt, ReceiptState, Subject};
+use crate::config::upstreams::smpp::Receipts;
 use crate::domain::delivery::CarrierStatus;
-
-/// What a nack without a status is taken for: an error that nobody knows.
-const UNKNOWN_ERROR: u32 = 0xFF;
 
 impl Session {
     pub(super) fn incoming(&mut self, frame: &Frame) -> Option<Over> {
@@ -60,22 +60,37 @@ impl Session {
 
     fn submit_answered(&mut self, sequence: u32, status: u32, id: Option<&str>) {
         match self.window.answered(sequence) {
-            Answered::InTime(awaited) => {
-                let written = awaited.written.unwrap_or_else(Instant::now);
+            Answered::InTime(job, written) => {
                 self.shared.meter.answered(status, written.elapsed());
                 match meaning(status) {
-                    Meaning::Taken => self.taken(awaited.job, id),
-                    Meaning::Throttled => {
-                        self.tempo.throttled(written);
-                        self.shared.meter.throttled.increment(1);
-                        self.shared.line.rejoin(awaited.job, "throttled");
+                    Meaning::Taken => {
+                        self.tempo.accepted();
+                        self.taken(job, id);
                     }
-                    Meaning::Refused(class) => awaited.job.resolve(Outcome::Refused { class, status: shown(status) }),
+                    Meaning::Throttled => self.thrown_back(job, status, written),
+                    Meaning::Refused(class) => {
+                        let identity = Identity::of(&job.attempt);
+                        if !job.resolve(Outcome::Refused { class, status: shown(status) }) {
+                            self.answered_late(identity, status, None);
+                        }
+                    }
                 }
             }
             Answered::Late(identity) => self.answered_late(identity, status, id),
             Answered::Unknown => {}
         }
+    }
+
+    /// The SMSC does not want a message now: everything waits. A status that may be of one phone alone is believed to be of all
+    /// once for each message; the second time that one is ended, so that nobody waits for it over and over.
+    fn thrown_back(&mut self, mut job: Job, status: u32, written: Instant) {
+        self.shared.meter.throttled.increment(1);
+        let whose = if status == THROTTLED { Whose::All } else { Whose::Perhaps };
+        if whose == Whose::Perhaps && std::mem::replace(&mut job.was_thrown_back, true) {
+            return job.not_sent("throttled");
+        }
+        self.shared.line.hold(self.tempo.throttled(written, whose));
+        self.shared.line.rejoin(job, "throttled");
     }
 
     /// The SMSC took a message: its name first, then the word that it is accepted.
@@ -85,7 +100,10 @@ impl Session {
         let references = id.map_or_else(Vec::new, |id| forms(id, shared.config.id_base, Told::InAnswer));
         // Without a name, or where no receipts come, nothing can be matched: the settle time ends it.
         let Some(first) = references.first().filter(|_| shared.config.receipts.are_sent()).cloned() else {
-            return job.resolve(Outcome::Accepted);
+            if !job.resolve(Outcome::Accepted) {
+                self.taken_unheard(identity);
+            }
+            return;
         };
         shared.recent.answered(first);
         let shared = Arc::clone(shared);
@@ -97,7 +115,7 @@ impl Session {
                 () = shared.abandon.cancelled() => false,
             };
             if named {
-                job.resolve(Outcome::Accepted);
+                let _heard = job.resolve(Outcome::Accepted);
             } else {
                 shared.meter.ambiguous("unnamed");
                 job.ambiguous("its name could not be kept");
@@ -105,38 +123,49 @@ impl Session {
         });
     }
 
-    /// An answer to a message that was given up as ambiguous: its name makes its receipts count, its refusal ends it.
-    fn answered_late(&self, identity: Identity, status: u32, id: Option<&str>) {
+    /// Nobody waits any more for the word that a message was taken. Where that counts as its delivery, it comes as a receipt.
+    fn taken_unheard(&self, identity: Identity) {
+        if self.shared.config.receipts == Receipts::Charged {
+            self.put_by_itself(identity, ReceiptState::Delivered, CarrierStatus::clean(unreceipted::STATUS));
+        }
+    }
+
+    fn put_by_itself(&self, identity: Identity, state: ReceiptState, status: CarrierStatus) {
+        let Identity { delivery, channel, settle_by, .. } = identity;
+        let subject = Subject::Attempt { delivery, channel };
+        let receipt = Receipt { upstream: self.shared.id.clone(), subject, state, status, network: None };
         let shared = Arc::clone(&self.shared);
-        let class = match meaning(status) {
-            Meaning::Taken => None,
-            Meaning::Throttled => Some(FailureClass::Congestion),
-            Meaning::Refused(class) => Some(class),
-        };
-        let references = id.map_or_else(Vec::new, |id| forms(id, shared.config.id_base, Told::InAnswer));
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
-            let told = async {
-                match class {
-                    None if references.is_empty() => {}
-                    None => {
-                        naming::name(&shared.sink, identity.naming(&shared.id, references), identity.settle_by).await;
-                    }
-                    Some(class) => {
-                        let Identity { delivery, channel, .. } = identity;
-                        let receipt = Receipt {
-                            upstream: shared.id.clone(),
-                            subject: Subject::Attempt { delivery, channel },
-                            state: ReceiptState::Failed(class),
-                            status: CarrierStatus::clean(&format!("late {}", shown(status).as_str())),
-                            network: None,
-                        };
-                        naming::put(&shared.sink, receipt, identity.settle_by).await;
-                    }
-                }
-            };
             tokio::select! {
-                () = told => {}
+                () = naming::put(&shared.sink, receipt, settle_by) => {}
+                () = shared.abandon.cancelled() => {}
+            }
+        });
+    }
+
+    /// An answer to a message that was given up as ambiguous: its name makes its receipts count, its refusal ends it.
+    fn answered_late(&self, identity: Identity, status: u32, id: Option<&str>) {
+        let class = match meaning(status) {
+            Meaning::Taken => return self.taken_late(identity, id),
+            Meaning::Throttled => FailureClass::Congestion,
+            Meaning::Refused(class) => class,
+        };
+        let status = CarrierStatus::clean(&format!("late {}", shown(status).as_str()));
+        self.put_by_itself(identity, ReceiptState::Failed(class), status);
+    }
+
+    fn taken_late(&self, identity: Identity, id: Option<&str>) {
+        let shared = Arc::clone(&self.shared);
+        let references = id.map_or_else(Vec::new, |id| forms(id, shared.config.id_base, Told::InAnswer));
+        if references.is_empty() || !shared.config.receipts.are_sent() {
+            return self.taken_unheard(identity);
+        }
+        let naming = identity.naming(&shared.id, references);
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                _named = naming::name(&shared.sink, naming, identity.settle_by) => {}
                 () = shared.abandon.cancelled() => {}
             }
         });
@@ -150,7 +179,8 @@ impl Session {
         }
         let config = &shared.config;
         let is_sender = |address: &str| {
-            config.sender.address == address || config.senders.values().any(|sender| sender.address == address)
+            is_same(&config.sender.address, address)
+                || config.senders.values().any(|sender| is_same(&sender.address, address))
         };
         let receipt = match report(delivery, &shared.id, config.id_base, is_sender) {
             Report::Receipt(receipt) => receipt,

@@ -56,7 +56,7 @@ pub(super) struct Written {
     enquire_timeout_ms: u64,
     #[serde(default = "half_a_second")]
     reconnect_min_ms: u64,
-    #[serde(default = "ten_seconds")]
+    #[serde(default = "four_seconds")]
     reconnect_max_ms: u64,
     #[serde(default = "a_minute")]
     refused_wait_ms: u64,
@@ -88,6 +88,10 @@ fn text() -> String {
 
 const fn half_a_second() -> u64 {
     500
+}
+
+const fn four_seconds() -> u64 {
+    4_000
 }
 
 const fn ten_seconds() -> u64 {
