@@ -123,7 +123,7 @@ mod tests {
         let store = Store::open(&format!("sqlite:{}/t.db", dir.display()), 1).await.expect("opens");
         assert_eq!(store.kind(), EngineKind::Sqlite);
         assert_eq!(store.schema_current().await, Ok(false));
-        assert_eq!(store.migrate().await, Ok(vec![1, 2, 3]));
+        assert_eq!(store.migrate().await, Ok(MIGRATIONS.iter().map(|m| m.version).collect()));
         assert_eq!(store.migrate().await, Ok(vec![]));
         assert_eq!(store.schema_current().await, Ok(true));
         assert!(store.ping().await.is_ok_and(|now| now.micros() > 1_700_000_000_000_000));
