@@ -11,5 +11,6 @@ mod liveness;
 mod receipts;
 mod sessions;
 mod simulator;
+mod smppy;
 mod throttling;
 mod wire;
