@@ -55,8 +55,9 @@ pub(super) async fn run(config: Option<&Path>, arguments: &DemoArguments, output
     config::create_key_file(&config.secrets.key_file)?;
     let (account, plain) = furnish(&config).await?;
     let app = serve::start(config).await?;
+    let signals = serve::Signals::listen()?;
     output.answer(&introduce(app.addresses(), &plain, account, &file));
-    serve::until_stopped(app).await
+    serve::until_stopped(app, signals).await
 }
 
 /// The directory with its configuration file; returns the file's absolute path.

@@ -31,8 +31,10 @@ pub(super) async fn run(config: Option<&Path>, arguments: &ServeArguments, outpu
     let (api, ops) = app.addresses();
     let listening = Listening { api: format!("http://{api}"), ops: format!("http://{ops}") };
     let text = format!("API {}, metrics {}/metrics", listening.api, listening.ops);
+    // Whoever reads where it listens may signal it.
+    let signals = Signals::listen()?;
     output.answer(&Answer::new(&listening, text));
-    until_stopped(app).await
+    until_stopped(app, signals).await
 }
 
 /// Logs, keys, and a daemon whose listeners are bound.
@@ -53,10 +55,8 @@ pub(super) fn log(config: &LogConfig) -> Result<(), CliError> {
 }
 
 /// Serves until the first signal has stopped it, or the second has ended the process.
-pub(super) async fn until_stopped(app: App) -> Result<(), CliError> {
-    let mut signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
-    let mut hangups =
-        signal(SignalKind::hangup()).map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
+pub(super) async fn until_stopped(app: App, signals: Signals) -> Result<(), CliError> {
+    let Signals { mut ends, mut hangups } = signals;
     let reload = app.reload();
     let reloading = async move {
         while hangups.recv().await.is_some() {
@@ -67,11 +67,11 @@ pub(super) async fn until_stopped(app: App) -> Result<(), CliError> {
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let ending = async move {
-        let name = signals.next().await;
+        let name = ends.next().await;
         tracing::info!(signal = name, "stopping; a second signal ends it at once");
         // A daemon that has ended by itself does not listen any more.
         let _ = stop.send(());
-        signals.next().await
+        ends.next().await
     };
     let serving = Box::pin(app.run(async {
         let _ = stopped.await;
@@ -88,16 +88,26 @@ pub(super) async fn until_stopped(app: App) -> Result<(), CliError> {
     }
 }
 
-struct Signals {
+/// What the system may tell a daemon; heard from its birth on.
+pub(super) struct Signals {
+    ends: Ends,
+    hangups: Signal,
+}
+
+struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    pub(super) fn listen() -> Result<Self, CliError> {
+        let heard = |kind| signal(kind).map_err(|error| CliError::Internal(format!("no signals: {error}")));
+        let ends = Ends { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? };
+        Ok(Self { ends, hangups: heard(SignalKind::hangup())? })
     }
+}
 
+impl Ends {
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
