@@ -125,7 +125,7 @@ declare! {
     Gauge: pub const QUEUE_OPEN: &str = "nexo_queue_open";
     /// Jobs that wait in a queue, by carrier and channel.
     Gauge: pub const QUEUE_DEPTH: &str = "nexo_queue_depth";
-    /// Slots of a queue that are reserved or taken, by carrier and channel.
+    /// Slots of a queue that are reserved or taken by jobs that wait, by carrier and channel.
     Gauge: pub const QUEUE_SLOTS: &str = "nexo_queue_slots";
     /// Age in seconds of the oldest job that waits in a queue, by carrier and channel.
     Gauge: pub const QUEUE_OLDEST_SECONDS: &str = "nexo_queue_oldest_seconds";

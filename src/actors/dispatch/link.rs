@@ -6,10 +6,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::links::Blocked;
 use super::meters::LinkMeters;
 use super::sharing::{Seat, Sharing, Wake};
+use super::speed::{Held, Speed};
 use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Health, Outcome, Upstream};
 use crate::domain::reference::UpstreamId;
@@ -23,6 +25,8 @@ pub struct Link {
     /// Queues that wait for something; whoever frees a place looks here first.
     waiting: AtomicUsize,
     paused: AtomicBool,
+    /// How long attempts keep their place in the window.
+    held: Held,
     sharing: Mutex<Sharing>,
     meters: LinkMeters,
 }
@@ -60,6 +64,7 @@ impl Link {
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
+            held: Held::default(),
             sharing: Mutex::new(Sharing::new(ahead_max)),
         };
         link.show();
@@ -106,9 +111,10 @@ impl Link {
         *self.upstream.health().borrow() == Health::Up && !self.is_paused()
     }
 
-    /// Attempts that leave in a second at most, if there is a limit.
-    pub(super) fn per_second(&self) -> Option<u32> {
-        self.pace.as_ref().map(Pace::per_second)
+    /// How fast attempts leave by it at most, as it answers of late.
+    pub(super) fn speed(&self) -> Speed {
+        let by_window = Speed::of_window(self.window(), self.held.mean());
+        self.pace.as_ref().map_or(by_window, |pace| by_window.min(Speed::per_second(pace.per_second())))
     }
 
     /// Whether a phone that it took an attempt to is refused by it for a while.
@@ -179,8 +185,13 @@ impl Link {
         });
     }
 
-    pub(super) fn attempted(&self, outcome: &Outcome) {
+    /// An attempt that kept its place for `held` has its outcome.
+    pub(super) fn attempted(&self, outcome: &Outcome, held: Duration) {
         self.meters.attempted(outcome);
+        // What was not sent says nothing of how fast the carrier is.
+        if !matches!(outcome, Outcome::NotSent { .. }) {
+            self.held.heard(held);
+        }
     }
 
     /// Tells operators whether it takes work.

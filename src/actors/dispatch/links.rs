@@ -9,6 +9,7 @@ use super::breaker::{Breaker, Permit};
 use super::lane::Lane;
 use super::link::Link;
 use super::parts::Member;
+use super::speed::Speed;
 use crate::carrier::upstream::{Health, Outcome};
 use crate::domain::reference::UpstreamId;
 
@@ -164,13 +165,23 @@ impl Links {
         }
     }
 
+    /// How fast jobs leave by the links that take work; while all of those rest, how fast they will.
+    fn speed(&self) -> Speed {
+        let of = |seen: &dyn Fn(&&Seen) -> bool| {
+            self.seen.iter().filter(seen).fold(Speed::default(), |sum, seen| sum.and(seen.speed()))
+        };
+        let now = of(&|seen| seen.is_up());
+        if now.is_zero() { of(&|seen| seen.takes_work()) } else { now }
+    }
+
     /// Whether the link `at` takes work.
     pub(super) fn is_up(&self, at: usize) -> bool {
         self.seen[at].is_up()
     }
 
-    /// Writes on the lane's door whether new jobs may come. Returns that.
+    /// Writes on the lane's door whether new jobs may come, and how many. Returns whether.
     pub(super) fn sign(&self, lane: &Lane, now: Instant) -> bool {
+        lane.promise(self.speed());
         let mut reopens: Option<Instant> = None;
         for seen in self.seen.iter().filter(|seen| seen.takes_work()) {
             match seen.breaker.permit(now) {
@@ -188,6 +199,10 @@ impl Links {
 }
 
 impl Seen {
+    fn speed(&self) -> Speed {
+        self.member.speed()
+    }
+
     fn takes_work(&self) -> bool {
         self.health == Health::Up && !self.paused
     }

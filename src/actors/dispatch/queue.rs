@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::attempt::Finished;
 use super::breaker::Breaker;
-use super::drain::{Drain, Throughput};
+use super::drain::Drain;
 use super::ending::{Owed, Why};
 use super::fair::FairQueue;
 use super::held::HeldJobs;
@@ -28,6 +28,8 @@ use crate::carrier::upstream::Health;
 
 /// Jobs that could not leave in time are settled this much later at most.
 const EXPIRE_EVERY: Duration = Duration::from_millis(20);
+/// How many jobs may wait follows from how fast the links answer, so often while anything happens.
+const MEASURE_EVERY: Duration = Duration::from_millis(50);
 /// How old the oldest job is, is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,8 @@ pub(super) struct State {
     look_at: Option<Instant>,
     /// The earliest wake that is on its way.
     wake_at: Option<Instant>,
-    throughput: Throughput,
+    /// When it was last looked at how fast the links answer.
+    measured_at: Instant,
     drain: Option<Drain>,
     meters: Meters,
     /// Watches the health of links; ends with the incarnation.
@@ -83,14 +86,14 @@ impl Actor for Queue {
         let breaker = || Breaker::new(parts.breaker_failures, parts.times.breaker_rest);
         let mut state = State {
             links: Links::new(&parts.links, breaker),
-            queue: FairQueue::new(parts.times.within, parts.lane.rate()),
+            queue: FairQueue::new(parts.times.within, parts.lane.speed()),
             again: VecDeque::new(),
             another_again: false,
             held: HeldJobs::default(),
             retired: false,
             look_at: None,
             wake_at: None,
-            throughput: Throughput::new(now),
+            measured_at: now,
             drain: None,
             meters: Meters::new(&parts.carrier, parts.channel),
             watchers: JoinSet::new(),
@@ -153,7 +156,7 @@ impl State {
         }
         let blocked = self.leave();
         self.expire(now);
-        self.throughput.tell(&self.parts.lane, now);
+        self.measure(now);
         self.meters.queue(self.waiting(), self.parts.lane.taken());
         if self.drain.is_some() {
             self.drained(now);
@@ -224,8 +227,17 @@ impl State {
     }
 
     /// Tells operators and new orders whether links take work.
-    fn show_links(&self, now: Instant) {
+    fn show_links(&mut self, now: Instant) {
         self.meters.open(self.links.sign(&self.parts.lane, now));
+        self.queue.leave_at(self.parts.lane.speed());
+        self.measured_at = now;
+    }
+
+    /// Promises what the links can keep as they answer now.
+    fn measure(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.measured_at) >= MEASURE_EVERY {
+            self.show_links(now);
+        }
     }
 
     fn watch_health(&mut self) {

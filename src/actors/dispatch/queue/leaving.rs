@@ -77,7 +77,6 @@ impl State {
 
     /// Starts an attempt on a link that was chosen for it.
     fn start(&mut self, mut waiting: Box<Waiting>, at: usize, now: Instant) {
-        self.throughput.left += 1;
         let attempt = announce(&self.parts, &mut waiting, at, now);
         if self.links.started(at) {
             self.show_links(now);
@@ -89,6 +88,8 @@ impl State {
                 self.conclude(waiting, at, outcome, now, Instant::now());
             }
             Begun::Pending(future) => {
+                // The place is the right to leave in time.
+                waiting.job.slot.free();
                 follow(&self.parts, UnderWay { waiting, link: at, started: now, departed }, future);
             }
         }
@@ -102,9 +103,9 @@ impl State {
 
     /// An attempt has its outcome.
     fn conclude(&mut self, waiting: Box<Waiting>, at: usize, outcome: Outcome, started: Instant, now: Instant) {
-        self.meters.attempted(&outcome, now.saturating_duration_since(started));
-        let link = self.links.get(at);
-        link.attempted(&outcome);
+        let took = now.saturating_duration_since(started);
+        self.meters.attempted(&outcome, took);
+        self.links.get(at).attempted(&outcome, took);
         if matches!(outcome, Outcome::Accepted | Outcome::Ambiguous { .. }) {
             self.meters.acknowledged(self.parts.times.accepted_at(waiting.job.settle_by), now);
         }
@@ -124,9 +125,13 @@ impl State {
     fn go_on(&mut self, next: Next) {
         match next {
             Next::Nothing => {}
-            Next::Link(owed) => {
+            Next::Link(mut owed) => {
                 self.meters.tried_again.increment(1);
-                if self.retired { self.hand_over(owed) } else { self.push(owed) }
+                if self.retired {
+                    return self.hand_over(owed);
+                }
+                owed.move_to(&self.parts);
+                self.push(owed);
             }
             Next::Channel(owed) => {
                 self.meters.fallbacks.increment(1);

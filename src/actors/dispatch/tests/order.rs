@@ -63,7 +63,7 @@ async fn what_cannot_leave_in_time_is_settled_and_never_sent() {
         .boxed()
     });
     let start = Instant::now();
-    let jobs: Vec<_> = (0..6).map(|_| house.send(1)).collect();
+    let jobs: Vec<_> = (0..6).map(|number| house.send(number % 2)).collect();
     let mut answers = Vec::new();
     for (_, answered) in jobs {
         answers.push(answered.await.expect("answered"));
@@ -105,7 +105,11 @@ async fn a_window_is_never_exceeded() {
         }
         .boxed()
     });
-    let jobs: Vec<_> = (0..30).map(|_| house.send(1)).collect();
+    let mut jobs = Vec::new();
+    for number in 0..30 {
+        jobs.push(house.send(number % 10));
+        tokio::time::sleep(Duration::from_millis(12)).await;
+    }
     for (_, answered) in jobs {
         assert_eq!(answered.await, Ok(DispatchAnswer::Out));
     }
