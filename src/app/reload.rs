@@ -1,8 +1,8 @@
 //! The reload of what leads to carriers: the carrier table, the ported numbers, the upstreams and the look-up.
 //!
 //! It reads everything anew, and everything is checked before anything changes: a table that is wrong leaves the old one in
-//! force. Queues are exchanged first, then the plan that leads to them; an upstream that is written as before stays the link
-//! that it is. What changed is logged. Settings other than these are read at the start alone.
+//! force. New links connect first, beside the old ones; then queues are exchanged, then the plan that leads to them. An upstream
+//! that is written as before stays the link that it is. What changed is logged. Settings other than these are read at the start alone.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -90,7 +90,7 @@ impl Reloader {
                     self.forget_at = None;
                 }
                 Some(reply) = asked.recv() => {
-                    let taken = self.reload().await;
+                    let taken = self.reload(&stop).await;
                     counter!(names::RELOADS, "outcome" => if taken { "taken" } else { "refused" }).increment(1);
                     let _nobody_waits = reply.send(taken);
                 }
@@ -98,8 +98,8 @@ impl Reloader {
         }
     }
 
-    async fn reload(&mut self) -> bool {
-        match self.try_reload().await {
+    async fn reload(&mut self, stop: &CancellationToken) -> bool {
+        match self.try_reload(stop).await {
             Ok(()) => true,
             Err(why) => {
                 error!(why, "the carrier table is not reloaded: the one before stays in force");
@@ -108,13 +108,21 @@ impl Reloader {
         }
     }
 
-    async fn try_reload(&mut self) -> Result<(), String> {
+    async fn try_reload(&mut self, stop: &CancellationToken) -> Result<(), String> {
         fn text(error: impl Display) -> String {
             error.to_string()
         }
         let table = start::carriers(&self.config).await.map_err(text)?;
         let asked = start::look_up(&table)?;
         let prepared = self.links.prepare(&table).await?;
+        let ready = tokio::select! {
+            () = self.links.ready(&prepared) => true,
+            () = stop.cancelled() => false,
+        };
+        if !ready {
+            prepared.discard().await;
+            return Err("the daemon stops".to_owned());
+        }
         let mut receivers = callbacks(&self.table);
         receivers.extend(callbacks(&table));
         // First those that were there: of one that is in both, what is said now holds.
