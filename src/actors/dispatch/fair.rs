@@ -131,17 +131,34 @@ impl<T> FairQueue<T> {
         let mut taken = Vec::new();
         for queue in self.by_account.values_mut() {
             while let Some(late) = queue.pop_front_if(|queued| queued.leave_by <= now) {
-                self.promises.remove(late.leave_by);
-                taken.push(late.item);
+                taken.push(late);
             }
         }
+        self.gone(taken)
+    }
+
+    /// Takes every item out that `is_wanted`, in the order in which they came.
+    pub(super) fn take_if(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for queue in self.by_account.values_mut() {
+            let (wanted, left) = std::mem::take(queue).into_iter().partition(|queued| is_wanted(&queued.item));
+            *queue = left;
+            taken.append(&mut Vec::from(wanted));
+        }
+        taken.sort_unstable_by_key(|queued: &Queued<T>| queued.arrival);
+        self.gone(taken)
+    }
+
+    /// What was `taken` out of the middle is nobody's turn any more.
+    fn gone(&mut self, taken: Vec<Queued<T>>) -> Vec<T> {
         if !taken.is_empty() {
             self.len -= taken.len();
+            taken.iter().for_each(|gone| self.promises.remove(gone.leave_by));
             let by_account = &mut self.by_account;
             self.turns.retain(|account| by_account.get(account).is_some_and(|queue| !queue.is_empty()));
             by_account.retain(|_, queue| !queue.is_empty());
         }
-        taken
+        taken.into_iter().map(|queued| queued.item).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -198,6 +215,22 @@ mod tests {
         queue.push(account(2), now + SECOND * 9, 7);
         assert_eq!(std::iter::from_fn(|| queue.pop(now)).collect::<Vec<_>>(), [9, 8, 7]);
         assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wanted_goes_in_the_order_of_its_arrival_and_the_rest_keeps_its_own() {
+        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Speed::per_second(1_000)));
+        for (owner, number) in [(2, 1), (1, 2), (1, 3), (3, 5), (2, 4), (1, 6)] {
+            queue.push(account(owner), now + SECOND * 5, number);
+        }
+        assert_eq!(queue.take_if(|number| number % 2 == 1), [1, 3, 5]);
+        assert_eq!((queue.len(), queue.take_if(|number| *number > 6)), (3, Vec::new()));
+        queue.push(account(3), now + SECOND * 5, 8);
+        let mut left: Vec<_> = std::iter::from_fn(|| queue.pop(now)).collect();
+        assert!(left.iter().position(|n| *n == 2) < left.iter().position(|n| *n == 6));
+        left.sort_unstable();
+        assert_eq!(left, [2, 4, 6, 8]);
+        assert!(queue.is_empty() && queue.by_account.is_empty() && queue.turns.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -140,6 +140,11 @@ impl Lane {
         self.closed.store(OPEN, Ordering::Relaxed);
     }
 
+    /// Whether a link takes work, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.check_open().is_ok()
+    }
+
     /// Refuses new jobs until `until`; without one, until it is opened again.
     pub(super) fn close(&self, until: Option<Instant>) {
         let until = until.map_or(SHUT, |at| {

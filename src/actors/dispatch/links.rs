@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::link::Link;
 use super::parts::Member;
 use super::speed::Speed;
-use crate::carrier::upstream::{Health, Outcome};
+use crate::carrier::upstream::{FailureClass, Health, Outcome};
 use crate::domain::reference::UpstreamId;
 
 struct Seen {
@@ -124,6 +124,11 @@ impl Links {
         self.seen.iter().any(|seen| seen.is_up() && !barred(seen.member.link.id()))
     }
 
+    /// Whether there is any link that is not `barred`, however it is.
+    pub(super) fn exists(&self, barred: impl Fn(&UpstreamId) -> bool) -> bool {
+        self.seen.iter().any(|seen| !barred(seen.member.link.id()))
+    }
+
     /// An attempt starts on the link `at`. Returns whether it is a probe.
     pub(super) fn started(&mut self, at: usize) -> bool {
         self.seen[at].breaker.started()
@@ -133,7 +138,9 @@ impl Links {
     pub(super) fn finished(&mut self, at: usize, outcome: &Outcome, now: Instant) -> bool {
         let breaker = &mut self.seen[at].breaker;
         match outcome {
-            Outcome::NotSent { .. } | Outcome::Ambiguous { .. } => breaker.failed(now),
+            Outcome::NotSent { .. }
+            | Outcome::Ambiguous { .. }
+            | Outcome::Refused { class: FailureClass::Misconfigured, .. } => breaker.failed(now),
             Outcome::Accepted | Outcome::Refused { .. } | Outcome::PerPhone { .. } => {
                 breaker.reached();
                 false

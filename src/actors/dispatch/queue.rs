@@ -62,6 +62,8 @@ pub(super) struct State {
     /// One came since they were last looked at.
     another_again: bool,
     held: HeldJobs,
+    /// Some that wait in turn may have another channel to go to.
+    may_divert: bool,
     /// Others are there instead.
     retired: bool,
     /// No queued job must leave earlier than this.
@@ -90,6 +92,7 @@ impl Actor for Queue {
             again: VecDeque::new(),
             another_again: false,
             held: HeldJobs::default(),
+            may_divert: false,
             retired: false,
             look_at: None,
             wake_at: None,
@@ -142,6 +145,7 @@ impl State {
         let (account, leave_by) = (waiting.job.account, waiting.leave_by);
         self.look_at = Some(self.look_at.map_or(leave_by, |look_at| look_at.min(leave_by)));
         if waiting.is_free() {
+            self.may_divert |= waiting.job.channels.after_first().is_some();
             self.queue.push(account, leave_by, owed);
         } else {
             self.again.push_back(owed);
@@ -169,9 +173,11 @@ impl State {
         self.queue.len() + self.again.len() + self.held.len()
     }
 
-    fn too_late(&self, owed: Owed) {
+    /// It could not leave in time by this channel: it takes its next one, or ends.
+    fn too_late(&mut self, owed: Owed) {
         self.meters.expired.increment(1);
-        owed.end(Why::TooLate);
+        let next = owed.give_up_channel(self.parts.times);
+        self.go_on(next);
     }
 
     /// Ends what can no longer leave in time.
@@ -244,9 +250,10 @@ impl State {
         for (link, member) in self.parts.links.iter().enumerate() {
             let (mut seen, queue) = (member.link.upstream().health(), self.myself.clone());
             self.watchers.spawn(async move {
-                while seen.changed().await.is_ok() {
+                // First what it is by now: whoever subscribes is told of changes after that alone.
+                loop {
                     let health = *seen.borrow_and_update();
-                    if queue.cast(Message::Health { link, health }).is_err() {
+                    if queue.cast(Message::Health { link, health }).is_err() || seen.changed().await.is_err() {
                         break;
                     }
                 }

@@ -53,7 +53,9 @@ async fn a_flood_of_one_account_does_not_hold_up_another() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_leave_in_time_is_settled_and_never_sent() {
-    let mut house = House::new(None, 2).await;
+    let fake = Arc::new(FakeLink::new("fake", None, 2));
+    let plans = vec![plan(Channel::Voice, &[(&link(&fake), 1)])];
+    let mut house = House::with(vec![fake], plans).await;
     // The window is full for four seconds, then again: the third pair would leave after eight.
     house.link.script(|_| {
         async {
