@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     /// Links of its channel that did not send it, or refused it for a reason of their own. Empty, and so without memory, for
     /// almost every job.
     pub(super) tried: Vec<UpstreamId>,
+    /// It came here from its first channel by itself: its row does not say so yet.
+    pub(super) moved: bool,
     /// The upstream that took an earlier attempt and now refuses the phone for a while.
     pub(super) gapped: Option<UpstreamId>,
     /// What the last link that was tried said.
@@ -140,6 +142,7 @@ impl Waiting {
             Some(rest) if in_time => {
                 self.job.channels = Channels::only(rest.first());
                 self.leave_by = now + within;
+                self.moved = true;
                 self.tried.clear();
                 self.last = None;
                 Next::Channel(Owed::again(self))

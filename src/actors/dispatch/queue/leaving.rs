@@ -8,7 +8,6 @@ use crate::actors::dispatch::ending::Owed;
 use crate::actors::dispatch::links::Blocked;
 use crate::actors::dispatch::waiting::{Next, Waiting};
 use crate::carrier::upstream::Outcome;
-use crate::domain::carrier::Channel;
 use crate::domain::reference::UpstreamId;
 
 /// Of jobs that some links must not take, so many are looked at for one that may leave.
@@ -100,10 +99,7 @@ impl State {
     }
 
     fn is_other_channel_open(&self) -> bool {
-        let other = match self.parts.channel {
-            Channel::Voice => Channel::Sms,
-            Channel::Sms => Channel::Voice,
-        };
+        let other = self.parts.channel.other();
         let lanes = self.parts.lanes.upgrade();
         lanes.is_some_and(|lanes| {
             lanes.current().lane(&self.parts.carrier, other).is_some_and(|parts| parts.lane.is_open())
