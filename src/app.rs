@@ -212,8 +212,7 @@ impl App {
             look_up: self.look_up,
             dispatch: actors.dispatch.clone(),
             receivers: self.receivers,
-            forget_at: None,
-            receipts_within: settle_after(&self.config.dispatch),
+            receiving: reload::Receiving::new(settle_after(&self.config.dispatch)),
         };
         tasks.spawn_on(self.engine.handle(), reloader.run(asked, api_stop.clone()));
         observe(Running { carriers, admission, dispatch: actors.dispatch, reload });

@@ -4,6 +4,8 @@
 //! force. New links connect first, beside the old ones; then queues are exchanged, then the plan that leads to them. An upstream
 //! that is written as before stays the link that it is. What changed is logged. Settings other than these are read at the start alone.
 
+mod receiving;
+
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -13,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+pub(super) use self::receiving::Receiving;
 use super::links::Links;
 use super::start;
 use crate::actors::dispatch::Dispatch;
@@ -58,9 +61,7 @@ pub(super) struct Reloader {
     pub(super) look_up: LookUp,
     pub(super) dispatch: Dispatch,
     pub(super) receivers: Receivers,
-    /// When callbacks of upstreams that are gone are refused.
-    pub(super) forget_at: Option<Instant>,
-    pub(super) receipts_within: std::time::Duration,
+    pub(super) receiving: Receiving,
 }
 
 /// The upstreams of a table that bring receipts by callback, used or not.
@@ -76,7 +77,7 @@ impl Reloader {
     /// Reloads whenever somebody asks, until `stop`.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Ask>, stop: CancellationToken) {
         loop {
-            let forget_at = self.forget_at;
+            let forget_at = self.receiving.next();
             let forgetting = async {
                 match forget_at {
                     Some(at) => sleep_until(at).await,
@@ -86,8 +87,7 @@ impl Reloader {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = forgetting => {
-                    self.receivers.replace(callbacks(&self.table));
-                    self.forget_at = None;
+                    self.receivers.replace(self.receiving.all(callbacks(&self.table), Instant::now()));
                 }
                 Some(reply) = asked.recv() => {
                     let taken = self.reload(&stop).await;
@@ -123,7 +123,8 @@ impl Reloader {
             prepared.discard().await;
             return Err("the daemon stops".to_owned());
         }
-        let mut receivers = callbacks(&self.table);
+        let now = Instant::now();
+        let mut receivers = self.receiving.all(callbacks(&self.table), now);
         receivers.extend(callbacks(&table));
         // First those that were there: of one that is in both, what is said now holds.
         self.receivers.replace(receivers);
@@ -131,13 +132,13 @@ impl Reloader {
         if let Err(error) = self.dispatch.exchange(prepared.plans.clone()).await {
             prepared.discard().await;
             self.links.let_stay();
-            self.receivers.replace(callbacks(&self.table));
+            self.receivers.replace(self.receiving.all(callbacks(&self.table), now));
             return Err(text(error));
         }
         self.links.take(prepared);
         self.routing.swap(table.plan.clone());
         self.look_up.swap(table.look_up.as_ref().zip(asked));
-        self.forget_at = Some(Instant::now() + self.receipts_within);
+        self.receiving.replaced(callbacks(&self.table), now);
         tell(&self.table, &table);
         self.table = table;
         Ok(())

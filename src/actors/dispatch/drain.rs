@@ -51,6 +51,7 @@ impl Drain {
         let unused = if std::mem::replace(&mut self.said, true) { Vec::new() } else { parts.give_up() };
         Some(async move {
             parts.lane.close(None);
+            unused.iter().for_each(|link| parts.forget(link));
             let _idle_or_out_of_time = parts.ender.tasks.idle(FAREWELL).await;
             join_all(unused.iter().map(|link| link.upstream().shutdown(FAREWELL))).await;
             for done in waiting {

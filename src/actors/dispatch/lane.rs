@@ -175,12 +175,17 @@ impl Lane {
 /// A place in a queue. Dropping it gives the place back.
 #[must_use = "a slot that is dropped is free again"]
 pub struct Slot {
-    /// `None` once it was given back.
+    /// `None` before it was taken, and once it was given back.
     lane: Option<Arc<Lane>>,
     account: AccountId,
 }
 
 impl Slot {
+    /// No place yet, for a job that is given one where it goes.
+    pub(super) const fn nowhere(account: AccountId) -> Self {
+        Self { lane: None, account }
+    }
+
     /// Whether it is a place of `lane`.
     pub(super) fn is_of(&self, lane: &Arc<Lane>) -> bool {
         self.lane.as_ref().is_some_and(|own| Arc::ptr_eq(own, lane))

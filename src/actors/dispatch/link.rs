@@ -57,7 +57,7 @@ impl Link {
     pub fn new(upstream: Arc<dyn Upstream>) -> Arc<Self> {
         let pace = upstream.capabilities().rate_per_second.map(Pace::new);
         let ahead_max = pace.as_ref().map_or(1, Pace::burst);
-        let link = Self {
+        Arc::new(Self {
             meters: LinkMeters::new(upstream.id(), upstream.capabilities().in_flight_max.max(1)),
             upstream,
             pace,
@@ -66,9 +66,7 @@ impl Link {
             paused: AtomicBool::new(false),
             held: Held::default(),
             sharing: Mutex::new(Sharing::new(ahead_max)),
-        };
-        link.show();
-        Arc::new(link)
+        })
     }
 
     #[must_use]
@@ -132,6 +130,8 @@ impl Link {
 
     /// A queue will use it. `wake` has the queue look again.
     pub(super) fn join(&self, wake: Wake) -> Seat {
+        // Not before: one that is prepared for routes that are refused has another's name.
+        self.show();
         self.sharing().join(wake)
     }
 
@@ -197,6 +197,11 @@ impl Link {
     /// Tells operators whether it takes work.
     pub(super) fn show(&self) {
         self.meters.show(*self.upstream.health().borrow(), self.is_paused());
+    }
+
+    /// Tells operators nothing of it any more.
+    pub(super) fn hide(&self) {
+        self.meters.show(Health::Down, false);
     }
 
     fn sharing(&self) -> MutexGuard<'_, Sharing> {

@@ -150,7 +150,6 @@ impl Links {
 
     pub(super) fn health(&mut self, at: usize, health: Health) {
         self.seen[at].health = health;
-        self.seen[at].member.link.show();
     }
 
     /// Looks whether links were paused or resumed. Returns whether any was.

@@ -128,6 +128,20 @@ impl Parts {
         last.map(|member| Arc::clone(&member.link)).collect()
     }
 
+    /// Whether new orders of its carrier and channel go to another queue.
+    pub(super) fn has_successor(&self) -> bool {
+        let lanes = self.lanes.upgrade();
+        lanes.is_some_and(|lanes| lanes.current().lane(&self.carrier, self.channel).is_some())
+    }
+
+    /// Has a link that nobody uses any more show nothing, unless another has its name.
+    pub(super) fn forget(&self, unused: &Link) {
+        let links = self.lanes.upgrade().map_or_else(Vec::new, |lanes| lanes.current().links());
+        if !links.iter().any(|link| link.id() == unused.id()) {
+            unused.hide();
+        }
+    }
+
     /// Attempts of this queue that await their outcome.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)

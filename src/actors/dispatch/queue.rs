@@ -161,7 +161,9 @@ impl State {
         let blocked = self.leave();
         self.expire(now);
         self.measure(now);
-        self.meters.queue(self.waiting(), self.parts.lane.taken());
+        if !self.retired {
+            self.meters.queue(self.waiting(), self.parts.lane.taken());
+        }
         if self.drain.is_some() {
             self.drained(now);
         }
@@ -223,6 +225,9 @@ impl State {
 
     fn health(&mut self, link: usize, health: Health, now: Instant) {
         self.links.health(link, health);
+        if !self.retired {
+            self.links.get(link).show();
+        }
         self.show_links(now);
     }
 
@@ -234,7 +239,11 @@ impl State {
 
     /// Tells operators and new orders whether links take work.
     fn show_links(&mut self, now: Instant) {
-        self.meters.open(self.links.sign(&self.parts.lane, now));
+        let open = self.links.sign(&self.parts.lane, now);
+        // Whoever is there instead tells the same of itself.
+        if !self.retired {
+            self.meters.open(open);
+        }
         self.queue.leave_at(self.parts.lane.speed());
         self.measured_at = now;
     }
@@ -264,6 +273,11 @@ impl State {
     /// From now on the queue only awaits its attempts.
     fn retire(&mut self) {
         self.retired = true;
+        self.meters.oldest(Duration::ZERO);
+        if !self.parts.has_successor() {
+            self.meters.open(false);
+            self.meters.queue(0, 0);
+        }
         self.take_all().into_iter().for_each(|owed| self.hand_over(owed));
     }
 
