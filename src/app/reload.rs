@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 pub(super) use self::receiving::Receiving;
 use super::links::Links;
-use super::start;
+use super::{descriptors, start};
 use crate::actors::dispatch::Dispatch;
 use crate::carrier::look_up::LookUp;
 use crate::config::CarriersConfig;
@@ -56,6 +56,8 @@ impl Reload {
 pub(super) struct Reloader {
     pub(super) config: CarriersConfig,
     pub(super) table: CarrierTable,
+    /// The connections that links may have in all.
+    pub(super) links_max: usize,
     pub(super) links: Links,
     pub(super) routing: Routing,
     pub(super) look_up: LookUp,
@@ -113,6 +115,7 @@ impl Reloader {
             error.to_string()
         }
         let table = start::carriers(&self.config).await.map_err(text)?;
+        descriptors::check_links(&self.table, &table, self.links_max)?;
         let asked = start::look_up(&table)?;
         let prepared = self.links.prepare(&table).await?;
         let ready = tokio::select! {
