@@ -5,6 +5,7 @@
 //! incarnation. It never waits: slow links, settlements and timers are tasks that tell it when they are done.
 
 mod leaving;
+mod seeing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,8 +29,6 @@ use crate::carrier::upstream::Health;
 
 /// Jobs that could not leave in time are settled this much later at most.
 const EXPIRE_EVERY: Duration = Duration::from_millis(20);
-/// How many jobs may wait follows from how fast the links answer, so often while anything happens.
-const MEASURE_EVERY: Duration = Duration::from_millis(50);
 /// How old the oldest job is, is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -220,53 +219,6 @@ impl State {
         if self.wake_at.is_none_or(|armed| armed <= now || next < armed) {
             self.wake_at = Some(next);
             self.myself.send_after(next.saturating_duration_since(now), || Message::Wake);
-        }
-    }
-
-    fn health(&mut self, link: usize, health: Health, now: Instant) {
-        self.links.health(link, health);
-        if !self.retired {
-            self.links.get(link).show();
-        }
-        self.show_links(now);
-    }
-
-    fn look_at_pauses(&mut self, now: Instant) {
-        if self.links.look_at_pauses() {
-            self.show_links(now);
-        }
-    }
-
-    /// Tells operators and new orders whether links take work.
-    fn show_links(&mut self, now: Instant) {
-        let open = self.links.sign(&self.parts.lane, now);
-        // Whoever is there instead tells the same of itself.
-        if !self.retired {
-            self.meters.open(open);
-        }
-        self.queue.leave_at(self.parts.lane.speed());
-        self.measured_at = now;
-    }
-
-    /// Promises what the links can keep as they answer now.
-    fn measure(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.measured_at) >= MEASURE_EVERY {
-            self.show_links(now);
-        }
-    }
-
-    fn watch_health(&mut self) {
-        for (link, member) in self.parts.links.iter().enumerate() {
-            let (mut seen, queue) = (member.link.upstream().health(), self.myself.clone());
-            self.watchers.spawn(async move {
-                // First what it is by now: whoever subscribes is told of changes after that alone.
-                loop {
-                    let health = *seen.borrow_and_update();
-                    if queue.cast(Message::Health { link, health }).is_err() || seen.changed().await.is_err() {
-                        break;
-                    }
-                }
-            });
         }
     }
 

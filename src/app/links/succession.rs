@@ -27,7 +27,7 @@ struct Awaited {
 
 impl Awaited {
     /// Whether it takes work, at the end of its time or as soon as it is known that waiting does not help.
-    async fn is_up(mut self) -> bool {
+    async fn wait(mut self) -> bool {
         let known = timeout(self.within, self.health.wait_for(|health| *health != Health::Down)).await;
         let is_up = matches!(known, Ok(Ok(health)) if *health == Health::Up);
         if !is_up {
@@ -51,7 +51,7 @@ impl Links {
             let crowded = self.predecessors(id).any(|old| same_account(&old.origin, &new.origin));
             let within = if crowded { BINDS_WITHIN } else { CONNECTS_WITHIN };
             let health = new.link.upstream().health();
-            (stands_in || is_alone(id)).then(|| Awaited { id: id.clone(), health, within }.is_up())
+            (stands_in || is_alone(id)).then(|| Awaited { id: id.clone(), health, within }.wait())
         });
         join_all(awaited.collect::<Vec<_>>()).await;
     }
@@ -96,6 +96,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::actors::supervise::Tasks;
     use crate::config::carriers::CarrierTable;
 
     fn awaited(health: &watch::Sender<Health>) -> Awaited {
@@ -107,7 +108,8 @@ mod tests {
     async fn a_new_link_is_waited_for_until_it_is_known_how_it_is_and_not_for_long() {
         for (becomes, expected) in [(Health::Misconfigured, false), (Health::Up, true)] {
             let (health, start) = (watch::Sender::new(Health::Down), Instant::now());
-            let waiting = tokio::spawn(awaited(&health).is_up());
+            let tasks = Tasks::new();
+            let waiting = tasks.spawn(awaited(&health).wait());
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(!waiting.is_finished());
             health.send_replace(becomes);
@@ -115,12 +117,12 @@ mod tests {
             assert_eq!(start.elapsed(), Duration::from_secs(1));
         }
         let (health, start) = (watch::Sender::new(Health::Down), Instant::now());
-        assert!(!awaited(&health).is_up().await);
+        assert!(!awaited(&health).wait().await);
         assert_eq!(start.elapsed(), CONNECTS_WITHIN);
         drop(health);
         let gone = watch::Sender::new(Health::Down).subscribe();
         let id = UpstreamId::new("smsc").expect("sane");
-        assert!(!Awaited { id, health: gone, within: CONNECTS_WITHIN }.is_up().await, "it was closed");
+        assert!(!Awaited { id, health: gone, within: CONNECTS_WITHIN }.wait().await, "it was closed");
     }
 
     #[test]

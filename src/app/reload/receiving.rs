@@ -65,7 +65,7 @@ mod tests {
             format!("price_usd = \"0.022\"\n[carrier.a]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\n{upstreams}");
         let table = CarrierTable::parse(&text).expect("holds");
         std::fs::remove_file(&path).expect("removed");
-        super::super::callbacks(&table)
+        crate::app::reload::callbacks(&table)
     }
 
     fn names(receiving: &mut Receiving, in_force: &[&str], now: Instant) -> Vec<String> {
