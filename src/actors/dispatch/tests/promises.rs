@@ -71,6 +71,19 @@ async fn a_link_that_answers_at_once_is_bound_by_what_may_wait_alone() {
     house.finish().await;
 }
 
+/// As the simulator is by default: one link for both channels, 10,000 at once, answers after 20 ms.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_orders_of_one_account_are_taken_by_a_house_that_nobody_has_used_yet() {
+    let mut house = House::new(None, 10_000).await;
+    answers_after(&house.link, 20);
+    let answers: Vec<_> = (0..1_000).map(|_| house.send(1).1).collect();
+    for answered in answers {
+        assert_eq!(answered.await, Ok(DispatchAnswer::Out));
+    }
+    assert!(house.link.channels().iter().all(|channel| *channel == VOICE), "none had to take its second channel");
+    house.finish().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_link_that_became_slow_is_promised_less_and_more_when_it_is_fast_again() {
     let mut house = one_link(FakeLink::new("fake", None, 10)).await;
