@@ -68,6 +68,8 @@ pub struct App {
     store: Store,
     keyring: Arc<Keyring>,
     carriers: CarrierTable,
+    /// The connections that links of carriers may have in all.
+    links_max: usize,
     routing: Routing,
     look_up: LookUp,
     reload: (Reload, mpsc::Receiver<oneshot::Sender<bool>>),
@@ -102,7 +104,8 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
         Listener::bind(name, address, limits)
             .map_err(|error| StartError::Port(format!("cannot listen on {address} ([{name}]): {error}")))
     };
-    let limits = Limits { connections_max: descriptors::connections(&config)?, ..Limits::from(&config.http) };
+    let files = descriptors::shares(&config, &carriers)?;
+    let limits = Limits { connections_max: files.connections, ..Limits::from(&config.http) };
     let api = bind("http", config.http.bind, limits)?;
     let ops = bind("ops", config.ops.bind, Limits::default())?;
     let callbacks = config.callbacks.address().map(|address| bind("callbacks", address, (&config.callbacks).into()));
@@ -126,6 +129,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
         store,
         keyring,
         carriers,
+        links_max: files.links,
         routing,
         look_up,
         reload: Reload::new(),
@@ -207,13 +211,13 @@ impl App {
         let reloader = Reloader {
             config: self.config.carriers.clone(),
             table: self.carriers,
+            links_max: self.links_max,
             links: actors.links,
             routing: self.routing,
             look_up: self.look_up,
             dispatch: actors.dispatch.clone(),
             receivers: self.receivers,
-            forget_at: None,
-            receipts_within: settle_after(&self.config.dispatch),
+            receiving: reload::Receiving::new(settle_after(&self.config.dispatch)),
         };
         tasks.spawn_on(self.engine.handle(), reloader.run(asked, api_stop.clone()));
         observe(Running { carriers, admission, dispatch: actors.dispatch, reload });

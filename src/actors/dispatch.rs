@@ -26,6 +26,7 @@ mod promises;
 mod queue;
 mod relay;
 mod sharing;
+mod speed;
 mod waiting;
 
 use std::fmt;

@@ -33,6 +33,7 @@ use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::FailureCode;
 use crate::domain::ids::{DeliveryId, EndpointId};
 use crate::domain::money::MicroUsd;
+use crate::domain::reference::UpstreamId;
 use crate::domain::sealing::Keyring;
 use crate::records::carrier_attempts::{CarrierAttempt, Named, Sought};
 use crate::records::idempotency::AnswerRecord;
@@ -49,6 +50,10 @@ pub struct InFlight<J> {
     pub carrier: Carrier,
     /// The channel of the attempt that starts; a failed receipt of another one changes nothing.
     pub channel: Channel,
+    /// Whose receipts of it count.
+    pub upstream: UpstreamId,
+    /// The delivery came from its first channel without a receipt: its row is to say so.
+    pub moved: bool,
     pub price: MicroUsd,
     /// When the charge was committed.
     pub accepted_at: Instant,

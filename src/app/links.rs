@@ -2,9 +2,10 @@
 //!
 //! A carrier without links has a simulated one, which serves all its channels. An upstream that no carrier uses is not
 //! started. One that a reload takes away sends nothing more, and stays connected until receipts of what it sent no longer
-//! matter (`lingering`).
+//! matter (`lingering`), unless the one that takes over from it gets them (`succession`).
 
 mod lingering;
+mod succession;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -76,6 +77,8 @@ struct Started {
 pub(super) struct Links {
     beginnings: Beginnings,
     started: BTreeMap<UpstreamId, Started>,
+    /// Those that were in use before and may still be connected.
+    left: Vec<(UpstreamId, Started)>,
     controls: HashMap<Carrier, Controls>,
     paused: Paused,
     stop: CancellationToken,
@@ -95,8 +98,8 @@ impl Links {
     pub(super) fn new(beginnings: Beginnings, paused: Paused) -> Self {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let (started, controls) = (BTreeMap::new(), HashMap::new());
-        Self { beginnings, started, controls, paused, stop, _stopped_with_us: guard }
+        let (started, left, controls) = (BTreeMap::new(), Vec::new(), HashMap::new());
+        Self { beginnings, started, left, controls, paused, stop, _stopped_with_us: guard }
     }
 
     /// The simulated carriers' controls, by carrier.
@@ -126,8 +129,14 @@ impl Links {
         Ok(prepared)
     }
 
-    /// `prepared` is in use: what it left out lingers.
+    /// `prepared` is in use: what it left out lingers, unless somebody else gets its receipts from now on.
     pub(super) fn take(&mut self, prepared: Prepared) {
+        let before = std::mem::take(&mut self.started);
+        self.left.extend(before.into_iter().filter(|(id, _)| !prepared.keeps(id)));
+        self.left.retain(|(_, old)| !old.lingering.is_over());
+        for (_, old) in self.left.iter().filter(|(id, old)| Self::is_succeeded(id, old, &prepared)) {
+            old.lingering.leave();
+        }
         self.started = prepared.started;
     }
 
@@ -138,8 +147,8 @@ impl Links {
 
     /// What is about to be left out by `prepared` outlives its last attempt by the time in which receipts come.
     pub(super) fn let_linger(&self, prepared: &Prepared) {
-        let is_kept = |id: &UpstreamId| prepared.started.contains_key(id) && !prepared.fresh.contains(id);
-        self.started.iter().filter(|(id, _)| !is_kept(id)).for_each(|(_, started)| started.lingering.linger());
+        let left_out = self.started.iter().filter(|(id, _)| !prepared.keeps(id));
+        left_out.for_each(|(_, started)| started.lingering.linger());
     }
 
     fn links(
@@ -213,7 +222,7 @@ impl Links {
             }
         };
         let (within, tasks) = (self.beginnings.receipts_within, self.beginnings.tasks.clone());
-        let lingering = Lingering::new(upstream, within, tasks, self.stop.clone());
+        let lingering = Lingering::new(upstream, within, tasks, &self.stop);
         let wrapped = Unreceipted::wrap(Arc::new(lingering.clone()), &self.beginnings.sink);
         let link = Link::new(wrapped);
         link.pause(self.paused.load().contains(id));
@@ -227,6 +236,11 @@ impl Links {
 }
 
 impl Prepared {
+    /// Whether the link of that name is the one that it was before.
+    fn keeps(&self, id: &UpstreamId) -> bool {
+        self.started.contains_key(id) && !self.fresh.contains(id)
+    }
+
     /// Closes what was started for nothing.
     pub(super) async fn discard(self) {
         for id in &self.fresh {

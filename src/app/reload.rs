@@ -1,8 +1,10 @@
 //! The reload of what leads to carriers: the carrier table, the ported numbers, the upstreams and the look-up.
 //!
 //! It reads everything anew, and everything is checked before anything changes: a table that is wrong leaves the old one in
-//! force. Queues are exchanged first, then the plan that leads to them; an upstream that is written as before stays the link
-//! that it is. What changed is logged. Settings other than these are read at the start alone.
+//! force. New links connect first, beside the old ones; then queues are exchanged, then the plan that leads to them. An upstream
+//! that is written as before stays the link that it is. What changed is logged. Settings other than these are read at the start alone.
+
+mod receiving;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,8 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+pub(super) use self::receiving::Receiving;
 use super::links::Links;
-use super::start;
+use super::{descriptors, start};
 use crate::actors::dispatch::Dispatch;
 use crate::carrier::look_up::LookUp;
 use crate::config::CarriersConfig;
@@ -53,14 +56,14 @@ impl Reload {
 pub(super) struct Reloader {
     pub(super) config: CarriersConfig,
     pub(super) table: CarrierTable,
+    /// The connections that links may have in all.
+    pub(super) links_max: usize,
     pub(super) links: Links,
     pub(super) routing: Routing,
     pub(super) look_up: LookUp,
     pub(super) dispatch: Dispatch,
     pub(super) receivers: Receivers,
-    /// When callbacks of upstreams that are gone are refused.
-    pub(super) forget_at: Option<Instant>,
-    pub(super) receipts_within: std::time::Duration,
+    pub(super) receiving: Receiving,
 }
 
 /// The upstreams of a table that bring receipts by callback, used or not.
@@ -76,7 +79,7 @@ impl Reloader {
     /// Reloads whenever somebody asks, until `stop`.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Ask>, stop: CancellationToken) {
         loop {
-            let forget_at = self.forget_at;
+            let forget_at = self.receiving.next();
             let forgetting = async {
                 match forget_at {
                     Some(at) => sleep_until(at).await,
@@ -86,11 +89,10 @@ impl Reloader {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = forgetting => {
-                    self.receivers.replace(callbacks(&self.table));
-                    self.forget_at = None;
+                    self.receivers.replace(self.receiving.all(callbacks(&self.table), Instant::now()));
                 }
                 Some(reply) = asked.recv() => {
-                    let taken = self.reload().await;
+                    let taken = self.reload(&stop).await;
                     counter!(names::RELOADS, "outcome" => if taken { "taken" } else { "refused" }).increment(1);
                     let _nobody_waits = reply.send(taken);
                 }
@@ -98,8 +100,8 @@ impl Reloader {
         }
     }
 
-    async fn reload(&mut self) -> bool {
-        match self.try_reload().await {
+    async fn reload(&mut self, stop: &CancellationToken) -> bool {
+        match self.try_reload(stop).await {
             Ok(()) => true,
             Err(why) => {
                 error!(why, "the carrier table is not reloaded: the one before stays in force");
@@ -108,14 +110,24 @@ impl Reloader {
         }
     }
 
-    async fn try_reload(&mut self) -> Result<(), String> {
+    async fn try_reload(&mut self, stop: &CancellationToken) -> Result<(), String> {
         fn text(error: impl Display) -> String {
             error.to_string()
         }
         let table = start::carriers(&self.config).await.map_err(text)?;
+        descriptors::check_links(&self.table, &table, self.links_max)?;
         let asked = start::look_up(&table)?;
         let prepared = self.links.prepare(&table).await?;
-        let mut receivers = callbacks(&self.table);
+        let ready = tokio::select! {
+            () = self.links.ready(&prepared) => true,
+            () = stop.cancelled() => false,
+        };
+        if !ready {
+            prepared.discard().await;
+            return Err("the daemon stops".to_owned());
+        }
+        let now = Instant::now();
+        let mut receivers = self.receiving.all(callbacks(&self.table), now);
         receivers.extend(callbacks(&table));
         // First those that were there: of one that is in both, what is said now holds.
         self.receivers.replace(receivers);
@@ -123,13 +135,13 @@ impl Reloader {
         if let Err(error) = self.dispatch.exchange(prepared.plans.clone()).await {
             prepared.discard().await;
             self.links.let_stay();
-            self.receivers.replace(callbacks(&self.table));
+            self.receivers.replace(self.receiving.all(callbacks(&self.table), now));
             return Err(text(error));
         }
         self.links.take(prepared);
         self.routing.swap(table.plan.clone());
         self.look_up.swap(table.look_up.as_ref().zip(asked));
-        self.forget_at = Some(Instant::now() + self.receipts_within);
+        self.receiving.replaced(callbacks(&self.table), now);
         tell(&self.table, &table);
         self.table = table;
         Ok(())

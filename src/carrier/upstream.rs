@@ -97,7 +97,7 @@ pub enum Outcome {
     Accepted,
     /// It certainly did not reach the carrier; another channel may be tried.
     NotSent { status: CarrierStatus },
-    /// The carrier said no; another channel may be tried.
+    /// The carrier said no; another channel may be tried, and for congestion or our configuration another link first.
     Refused { class: FailureClass, status: CarrierStatus },
     /// The carrier refuses this phone for now; no channel may be tried.
     PerPhone { retry_after: Duration },

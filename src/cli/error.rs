@@ -57,7 +57,7 @@ impl From<KeysError> for CliError {
 
 impl From<CarrierTableError> for CliError {
     fn from(error: CarrierTableError) -> Self {
-        Self::Usage(error.to_string())
+        Self::Usage(format!("carriers.file: {error}"))
     }
 }
 

@@ -1,7 +1,8 @@
 //! `link`: the upstreams that carry codes, how they are, and which of them take no work.
 //!
 //! A pause is a row that every daemon polls. How links are is asked of the daemon whose ops listener the configuration
-//! names; if it does not answer, the list is shown without.
+//! names; if it does not answer, the list is shown without. No secret is needed, and no table that holds: what is read of it is
+//! names, and in an incident the daemon's word for a link is as good.
 
 mod live;
 
@@ -15,19 +16,17 @@ use super::arguments::LinkCommand;
 use super::error::CliError;
 use super::operator::{actor, open_store};
 use super::output::Answer;
-use crate::config::carriers::CarrierTable;
+use crate::config::carriers::{Outline, Outlined};
 use crate::config::{self, Config};
-use crate::domain::carrier::Channel;
 use crate::domain::reference::UpstreamId;
 use crate::domain::time::Timestamp;
 use crate::records::link_pauses;
 
 pub(super) async fn run(config: Option<&Path>, command: LinkCommand) -> Result<Answer, CliError> {
     let settings = config::load(config)?.config;
-    let table = CarrierTable::load(&settings.carriers.file)?;
     match command {
-        LinkCommand::List => list(config, &settings, &table).await,
-        LinkCommand::Pause { upstream } => pause(config, &table, upstream).await,
+        LinkCommand::List => list(config, &settings).await,
+        LinkCommand::Pause { upstream } => pause(config, &settings, upstream).await,
         LinkCommand::Resume { upstream } => resume(config, upstream).await,
     }
 }
@@ -36,8 +35,8 @@ pub(super) async fn run(config: Option<&Path>, command: LinkCommand) -> Result<A
 #[derive(Serialize)]
 struct LinkJson {
     upstream: String,
-    /// `None`: it is not in this configuration's carrier table.
-    kind: Option<&'static str>,
+    /// `None`: it is not in this configuration's carrier table, as far as that can be read.
+    kind: Option<String>,
     /// `CARRIER/CHANNEL:WEIGHT`, by carrier.
     carries: Vec<String>,
     paused_since: Option<String>,
@@ -58,64 +57,49 @@ impl LinkJson {
         let carries = if self.carries.is_empty() { "carries nothing".to_owned() } else { self.carries.join(",") };
         let paused = self.paused_since.as_ref().map(|since| format!("  paused since {since}")).unwrap_or_default();
         let live = self.live.as_ref().map(|live| format!("  {}", live.line())).unwrap_or_default();
-        format!("{}  {}  {carries}{paused}{live}", self.upstream, self.kind.unwrap_or("unknown here"))
+        format!("{}  {}  {carries}{paused}{live}", self.upstream, self.kind.as_deref().unwrap_or("unknown here"))
     }
 }
 
-async fn list(path: Option<&Path>, settings: &Config, table: &CarrierTable) -> Result<Answer, CliError> {
+async fn list(path: Option<&Path>, settings: &Config) -> Result<Answer, CliError> {
+    let (outline, unread) = match Outline::load(&settings.carriers.file) {
+        Ok(outline) => (outline, None),
+        Err(why) => (Outline::default(), Some(why)),
+    };
     let store = open_store(path).await?;
     let pauses = store.read(|tx| Box::pin(link_pauses::list(tx))).await?;
     let live = live::ask(settings.ops.bind).await;
     let answered = live.is_some();
     let mut links: BTreeMap<String, LinkJson> = BTreeMap::new();
-    for (name, kind, carries) in written(table) {
-        links.entry(name.as_str().to_owned()).or_insert_with(|| LinkJson::named(&name, Some(kind))).carries = carries;
+    for (name, Outlined { kind, carries }) in outline.0 {
+        let link = LinkJson { carries, ..LinkJson::named(name.as_str(), Some(kind)) };
+        links.insert(name.as_str().to_owned(), link);
     }
     for pause in pauses {
         let link = links.entry(pause.upstream.as_str().to_owned());
-        let link = link.or_insert_with(|| LinkJson::named(&pause.upstream, None));
+        let link = link.or_insert_with(|| LinkJson::named(pause.upstream.as_str(), None));
         link.paused_since = Some(Timestamp::rfc3339(pause.since));
     }
     for seen in live.unwrap_or_default() {
-        if let Some(link) = links.get_mut(&seen.upstream) {
-            link.live = Some(seen);
-        }
+        // The daemon may use a table from before this one was edited.
+        let link = links.entry(seen.upstream.clone()).or_insert_with(|| LinkJson::named(&seen.upstream, None));
+        link.live = Some(seen);
     }
     let data: Vec<LinkJson> = links.into_values().collect();
     let mut text: Vec<String> = data.iter().map(LinkJson::line).collect();
     if !answered {
         text.push(format!("no daemon answers on {}: how the links are is not known", settings.ops.bind));
     }
+    if let Some(why) = unread {
+        text.push(format!("carriers.file: {why}"));
+    }
     Ok(Answer::new(&Listed { ok: true, answered, data }, text.join("\n")))
 }
 
 impl LinkJson {
-    fn named(upstream: &UpstreamId, kind: Option<&'static str>) -> Self {
-        Self { upstream: upstream.as_str().to_owned(), kind, carries: Vec::new(), paused_since: None, live: None }
+    fn named(upstream: &str, kind: Option<String>) -> Self {
+        Self { upstream: upstream.to_owned(), kind, carries: Vec::new(), paused_since: None, live: None }
     }
-}
-
-/// Every link that the table makes, with its kind and what it carries; those of unused upstreams too.
-fn written(table: &CarrierTable) -> Vec<(UpstreamId, &'static str, Vec<String>)> {
-    let mut written: BTreeMap<UpstreamId, (&'static str, Vec<String>)> =
-        table.upstreams.iter().map(|(id, upstream)| (id.clone(), (upstream.kind(), Vec::new()))).collect();
-    for route in &table.routes {
-        let name = route.carrier.as_str();
-        for channel in [Channel::Voice, Channel::Sms].into_iter().filter(|channel| route.channels.contains(*channel)) {
-            let links = table.links(&route.carrier, channel);
-            for link in links {
-                if let Some((_, carries)) = written.get_mut(&link.upstream) {
-                    carries.push(format!("{name}/{}:{}", channel.as_str(), link.weight));
-                }
-            }
-            if links.is_empty() {
-                let simulated = CarrierTable::simulated_name(&route.carrier);
-                let (_, carries) = written.entry(simulated).or_insert(("simulator", Vec::new()));
-                carries.push(format!("{name}/{}:1", channel.as_str()));
-            }
-        }
-    }
-    written.into_iter().map(|(id, (kind, carries))| (id, kind, carries)).collect()
 }
 
 #[derive(Serialize)]
@@ -137,12 +121,17 @@ fn changed(upstream: &UpstreamId, paused: bool, already: bool) -> Answer {
     Answer::new(&Changed { ok: true, upstream: upstream.as_str().to_owned(), paused, already }, text)
 }
 
-async fn pause(path: Option<&Path>, table: &CarrierTable, upstream: UpstreamId) -> Result<Answer, CliError> {
-    let known = written(table);
-    if !known.iter().any(|(id, ..)| *id == upstream) {
-        let names: Vec<&str> = known.iter().map(|(id, ..)| id.as_str()).collect();
-        let (name, names) = (upstream.as_str(), names.join(", "));
-        return Err(CliError::Refused(format!("there is no upstream {name} in the carrier table; it has {names}")));
+async fn pause(path: Option<&Path>, settings: &Config, upstream: UpstreamId) -> Result<Answer, CliError> {
+    let written = Outline::load(&settings.carriers.file);
+    let is_written = written.as_ref().is_ok_and(|outline| outline.0.contains_key(&upstream));
+    if !is_written {
+        let live = live::ask(settings.ops.bind).await.unwrap_or_default();
+        if !live.iter().any(|link| link.upstream == upstream.as_str()) {
+            let outline = written?;
+            let names: Vec<&str> = outline.0.keys().map(UpstreamId::as_str).collect();
+            let (name, names) = (upstream.as_str(), names.join(", "));
+            return Err(CliError::Refused(format!("there is no upstream {name} in the carrier table; it has {names}")));
+        }
     }
     let (actor, named) = (actor(), upstream.clone());
     let store = open_store(path).await?;

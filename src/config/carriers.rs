@@ -5,6 +5,7 @@
 
 mod links;
 mod look_up;
+mod outline;
 pub mod ported;
 mod simulated;
 mod times;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 pub use self::links::LinkConfig;
 use self::links::{Link, Links};
 pub use self::look_up::{LookUpConfig, PHONE_WORDS, SecretHeader};
+pub use self::outline::{Outline, Outlined};
 use self::ported::PortedError;
 pub use self::simulated::Simulated;
 use crate::config::upstreams::UpstreamConfig;

@@ -63,7 +63,7 @@ pub struct DispatchConfig {
     pub attempt_needs_ms: u64,
     /// An attempt without an outcome after this is ambiguous.
     pub attempt_timeout_ms: u64,
-    /// The most jobs that one carrier's queue holds where no rate bounds it.
+    /// The most jobs that wait in one carrier's queue, however fast its links are.
     pub queue_max: usize,
     pub breaker_failures: u32,
     pub breaker_open_ms: u64,

@@ -58,6 +58,15 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// There are two.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Voice => Self::Sms,
+            Self::Sms => Self::Voice,
+        }
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

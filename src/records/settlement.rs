@@ -1,15 +1,17 @@
 //! *Settle*: the one transaction that ends deliveries, refunds the failed ones, frees their windows and queues what
 //! webhooks are told.
 //!
-//! Receipts, refusals and time-outs all come here. A delivery ends once: the update matches only rows still `sent`, and
+//! Receipts, refusals and time-outs all come here, and what goes on to its second channel instead of its end. A delivery ends once: the update matches only rows still `sent`, and
 //! everything else follows from the rows that it returns. Lock order: windows → deliveries → wallets → inserts.
 
+mod moves;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join;
 
+pub use self::moves::Move;
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::{End, FailureCode, Status, WindowAfter};
 use crate::domain::ids::{AccountId, DeliveryId, EndpointId};
@@ -26,6 +28,8 @@ pub struct Settlement {
     pub end: End,
     /// The channel of the attempt that decided the end, if one did: the delivery's from now on.
     pub channel: Option<Channel>,
+    /// It holds only while the delivery is on `channel` as far as its row says: somebody else may have it on another by now.
+    pub unless_moved: bool,
     pub window: WindowAfter,
 }
 
@@ -40,11 +44,12 @@ pub enum Settled {
 
 static END: Statement = Statement::new(
     "deliveries.end",
-    &[Type::Id, Type::I64, Type::Text, Type::Text, Type::Text],
+    &[Type::Id, Type::I64, Type::Text, Type::Text, Type::Text, Type::I64],
     &[],
-    "WITH r(id, status, error_code, carrier_status, channel) AS ({rows}) \
+    "WITH r(id, status, error_code, carrier_status, channel, unless_moved) AS ({rows}) \
      UPDATE deliveries SET status = r.status, error_code = r.error_code, carrier_status = r.carrier_status, \
      channel = COALESCE(r.channel, deliveries.channel), completed_us = {now_us} FROM r WHERE deliveries.id = r.id AND deliveries.status = 0 \
+     AND (r.unless_moved = 0 OR deliveries.channel = r.channel) \
      RETURNING deliveries.id, deliveries.account, deliveries.from_free, deliveries.from_bonus, deliveries.from_balance, \
      deliveries.status",
 );
@@ -122,11 +127,20 @@ struct Ended {
 /// # Errors
 /// [`StoreError`]; nothing of the batch happened then.
 pub async fn settle(tx: &Tx, settlements: &[Settlement]) -> Result<Settlements, StoreError> {
+    settle_and_move(tx, settlements, &[]).await
+}
+
+/// The same, together with deliveries that go on to their second channel.
+///
+/// # Errors
+/// As [`settle`].
+pub async fn settle_and_move(tx: &Tx, settlements: &[Settlement], moves: &[Move]) -> Result<Settlements, StoreError> {
     let mut first: BTreeMap<DeliveryId, &Settlement> = BTreeMap::new();
     for settlement in settlements {
         first.entry(settlement.delivery).or_insert(settlement);
     }
     let mut locked = windows::lock(tx, &first).await?;
+    moves::write(tx, moves).await?;
     let (ended, wanted) = try_join(end(tx, &first), outbox::is_wanted(tx)).await?;
     let events: Vec<_> = ended.iter().filter(|_| wanted).map(Ended::event).collect();
     // A fresh row of the outbox waits for no lock: it need not be written last, and so costs no round trip of its own.
@@ -191,6 +205,7 @@ async fn end(tx: &Tx, settlements: &BTreeMap<DeliveryId, &Settlement>) -> Result
         Column::OptText(ends().map(|end| failure(end).map(FailureCode::as_str)).collect()),
         Column::OptText(ends().map(carrier_status).collect()),
         Column::OptText(settlements.values().map(|settlement| settlement.channel.map(Channel::as_str)).collect()),
+        Column::I64(settlements.values().map(|settlement| settlement.unless_moved.into()).collect()),
     ];
     let rows = tx.query(&END, &columns, &[]).await?;
     rows.iter().map(ended).collect()

@@ -119,13 +119,13 @@ declare! {
     Histogram in LATENCY: pub const ACK_SECONDS: &str = "nexo_ack_seconds";
     /// Deliveries that went on to their second channel, by carrier.
     Counter: pub const FALLBACKS: &str = "nexo_fallbacks_total";
-    /// Attempts that were not sent and went on to another link of the same channel, by carrier and channel.
+    /// Attempts that were not sent, or refused for trouble of their link, and went on to another link of the same channel, by carrier and channel.
     Counter: pub const TRIED_AGAIN: &str = "nexo_tried_again_total";
     /// 1 if the queue takes new orders, as far as its links go, by carrier and channel.
     Gauge: pub const QUEUE_OPEN: &str = "nexo_queue_open";
     /// Jobs that wait in a queue, by carrier and channel.
     Gauge: pub const QUEUE_DEPTH: &str = "nexo_queue_depth";
-    /// Slots of a queue that are reserved or taken, by carrier and channel.
+    /// Slots of a queue that are reserved or taken by jobs that wait, by carrier and channel.
     Gauge: pub const QUEUE_SLOTS: &str = "nexo_queue_slots";
     /// Age in seconds of the oldest job that waits in a queue, by carrier and channel.
     Gauge: pub const QUEUE_OLDEST_SECONDS: &str = "nexo_queue_oldest_seconds";

@@ -8,6 +8,7 @@ mod rows;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use nexo_route::domain::carrier::Channel;
 use nexo_route::domain::delivery::{End, WindowAfter};
 use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::{Buckets, MicroUsd};
@@ -16,7 +17,7 @@ use nexo_route::domain::time::Timestamp;
 use nexo_route::records::acceptance::{IdempotencyClaim, Order, Verdict};
 use nexo_route::records::idempotency::{self, AnswerRecord, FirstAnswer, Place};
 use nexo_route::records::pruning::Step;
-use nexo_route::records::settlement::{self, Settled, Settlement};
+use nexo_route::records::settlement::{self, Move, Settled, Settlement, settle_and_move};
 use nexo_route::store::Store;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -31,6 +32,7 @@ both_engines! {
     async fn windows_and_keys_are_pruned_a_slice_at_a_time(store: Store) { age::slices(store).await }
     async fn folding_old_deliveries_keeps_the_sums(store: Store) { age::folding(store).await }
     async fn a_carriers_remainder_holds_a_phone_and_never_frees_one_that_was_called(store: Store) { holds(store).await }
+    async fn a_delivery_that_moved_is_not_ended_by_its_first_channel(store: Store) { moved(store).await }
     async fn an_unknown_commit_is_resolved_either_way(store: Store) { unknown(store).await }
     async fn windows_are_what_they_were_when_the_database_is_opened_again(engine: Engine) { reopened::windows(engine).await }
     async fn a_claim_is_written_once(engine: Engine) { reopened::what_is_written(engine).await }
@@ -73,6 +75,31 @@ impl Model {
             self.windows.remove(&order.phone_key.number());
         }
     }
+}
+
+async fn moved(store: Store) {
+    fund(&store, account(1), micros(0, 0, 1_000_000)).await;
+    let orders = [order(&store, account(1), 1).await, order(&store, account(1), 2).await];
+    accept_all(&store, orders.to_vec()).await;
+    let [moved, stays] = orders.map(|order| order.delivery);
+    let of = |delivery, channel| Settlement {
+        channel: Some(channel),
+        unless_moved: true,
+        ..failed(delivery, WindowAfter::Keep)
+    };
+    // Moved in the transaction that would have ended both, and once more in one that ends nothing.
+    for both in [vec![of(moved, Channel::Voice), of(stays, Channel::Voice)], Vec::new()] {
+        let settled = store.write(move |tx| {
+            let (both, moves) = (both.clone(), [Move { delivery: moved, channel: Channel::Sms }]);
+            Box::pin(async move { settle_and_move(tx, &both, &moves).await })
+        });
+        let settled = settled.await.expect("settles").settled;
+        assert!(settled.is_empty() || settled == [Settled::Unchanged, Settled::Ended]);
+    }
+    assert_eq!(settle_all(&store, vec![of(moved, Channel::Voice)]).await, [Settled::Unchanged]);
+    assert_eq!(settle_all(&store, vec![of(moved, Channel::Sms)]).await, [Settled::Ended]);
+    assert_eq!(settle_all(&store, vec![of(moved, Channel::Sms)]).await, [Settled::Unchanged]);
+    assert_eq!(three(&store, &WALLET, account(1)).await, micros(0, 0, 1_000_000), "each was refunded once");
 }
 
 fn comparable(verdict: Verdict) -> Verdict {

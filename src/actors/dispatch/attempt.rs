@@ -72,6 +72,7 @@ pub(super) fn begin(upstream: &dyn Upstream, attempt: Attempt) -> Begun {
 /// Tells the actors beside dispatch that an attempt starts on the link `at`, before the wire knows of it.
 pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, at: usize, now: Instant) -> Attempt {
     let fallback = waiting.fallback(&parts.links[at]);
+    let moved = std::mem::take(&mut waiting.moved);
     let job = &waiting.job;
     let channel = job.channels.first();
     parts.ender.neighbours.left(job.phone_key, now);
@@ -79,6 +80,8 @@ pub(super) fn announce(parts: &Parts, waiting: &mut Waiting, at: usize, now: Ins
         delivery: job.delivery,
         carrier: parts.carrier.clone(),
         channel,
+        upstream: parts.links[at].link.id().clone(),
+        moved,
         price: job.route.price,
         accepted_at: parts.times.accepted_at(job.settle_by),
         settle_by: job.settle_by,

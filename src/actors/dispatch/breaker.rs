@@ -58,7 +58,8 @@ impl Breaker {
         }
     }
 
-    /// An attempt did not reach the carrier or got no answer. Returns whether the breaker opened.
+    /// An attempt did not reach the carrier, got no answer, or the one that nothing of ours is taken as we are configured.
+    /// Returns whether the breaker opened.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
         let opens = match &mut self.state {
             State::Closed { failures } => {

@@ -1,4 +1,4 @@
-//! How fast a queue empties: the measure that tells callers when to come back, and the graceful stop.
+//! The graceful stop of a queue.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,37 +8,10 @@ use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::lane::Lane;
 use super::parts::Parts;
 
-/// The measure is taken over this long.
-const SPAN: Duration = Duration::from_millis(250);
 /// What is being settled when the queue is empty, and the closing of links, may take this long.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// Jobs that left since the last measure.
-#[derive(Debug)]
-pub(super) struct Throughput {
-    since: Instant,
-    pub(super) left: u64,
-}
-
-impl Throughput {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, left: 0 }
-    }
-
-    /// Tells the lane how many jobs leave in a second, where the links have no rate of their own.
-    pub(super) fn tell(&mut self, lane: &Lane, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.since);
-        if elapsed < SPAN {
-            return;
-        }
-        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-        lane.measured(u32::try_from(self.left.saturating_mul(1_000) / elapsed_ms).unwrap_or(u32::MAX));
-        *self = Self::new(now);
-    }
-}
 
 /// A graceful stop under way.
 #[derive(Debug)]
@@ -78,6 +51,7 @@ impl Drain {
         let unused = if std::mem::replace(&mut self.said, true) { Vec::new() } else { parts.give_up() };
         Some(async move {
             parts.lane.close(None);
+            unused.iter().for_each(|link| parts.forget(link));
             let _idle_or_out_of_time = parts.ender.tasks.idle(FAREWELL).await;
             join_all(unused.iter().map(|link| link.upstream().shutdown(FAREWELL))).await;
             for done in waiting {

@@ -46,8 +46,11 @@ impl Ender {
     /// Settles the delivery of `job` and then answers its caller. The job's place and its code are free at once.
     pub(super) fn end(&self, job: Job, why: Why) {
         let Job { delivery, phone_key, answer, window_kept, channels, .. } = job;
-        // What could not leave ended on the channel before, if there was one.
-        let channel = (!matches!(why, Why::TooLate)).then(|| channels.first());
+        let channel = match why {
+            // What could not leave ended on the channel before, if there was one.
+            Why::TooLate => window_kept.then(|| channels.first().other()),
+            Why::Refused(_) | Why::Invalid(_) | Why::PerPhone(_) => Some(channels.first()),
+        };
         let unless_called = if window_kept { WindowAfter::Keep } else { WindowAfter::Release };
         let (code, carrier_status, window, told) = match why {
             Why::TooLate => (FailureCode::NoRoute, None, unless_called, DispatchAnswer::Refused),
@@ -63,8 +66,13 @@ impl Ender {
         if Handle::try_current().is_err() {
             return;
         }
-        let settled =
-            self.neighbours.settle(Settlement { delivery, end: End::Failed { code, carrier_status }, channel, window });
+        let settled = self.neighbours.settle(Settlement {
+            delivery,
+            end: End::Failed { code, carrier_status },
+            channel,
+            unless_moved: false,
+            window,
+        });
         let neighbours = Arc::clone(&self.neighbours);
         self.tasks.spawn(async move {
             let told = match settled.await {
@@ -94,7 +102,8 @@ impl Owed {
             // A second channel leaves in its delivery's own window: after it another order may call the phone.
             leave_by = leave_by.min(job.claimed_at + WINDOW);
         }
-        let waiting = Waiting { job, leave_by, claim: None, tried: Vec::new(), gapped: None, last: None, ender };
+        let (tried, moved) = (Vec::new(), false);
+        let waiting = Waiting { job, leave_by, claim: None, tried, moved, gapped: None, last: None, ender };
         Self(Some(Box::new(waiting)))
     }
 
@@ -138,6 +147,7 @@ impl Owed {
         let rest = waiting.job.channels.after_first();
         if let Some(rest) = rest {
             waiting.job.channels = rest;
+            waiting.moved = true;
             waiting.tried.clear();
         }
         rest.is_some()

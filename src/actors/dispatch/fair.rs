@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::promises::Promises;
+use super::speed::Speed;
 use crate::domain::ids::AccountId;
 
 /// First in, first out within an account; round robin between accounts, the oldest first when time is short.
@@ -23,6 +24,7 @@ pub(super) struct FairQueue<T> {
     arrivals: VecDeque<(u64, AccountId)>,
     arrived: u64,
     promises: Promises,
+    speed: Speed,
     len: usize,
     /// Emptied queues, kept for the next account: under low load every job would allocate one.
     spare: Vec<VecDeque<Queued<T>>>,
@@ -38,17 +40,23 @@ struct Queued<T> {
 const SPARE_MAX: usize = 64;
 
 impl<T> FairQueue<T> {
-    /// Of items that leave within `within` of their arrival, over links that take `per_second` of them, if that is known.
-    pub(super) fn new(within: Duration, per_second: Option<u32>) -> Self {
+    /// Of items that leave within `within` of their arrival, at `speed`.
+    pub(super) fn new(within: Duration, speed: Speed) -> Self {
         Self {
             by_account: HashMap::new(),
             turns: VecDeque::new(),
             arrivals: VecDeque::new(),
             arrived: 0,
-            promises: Promises::new(within, per_second),
+            promises: Promises::new(within),
+            speed,
             len: 0,
             spare: Vec::new(),
         }
+    }
+
+    /// From now on items leave at `speed`.
+    pub(super) fn leave_at(&mut self, speed: Speed) {
+        self.speed = speed;
     }
 
     pub(super) fn push(&mut self, account: AccountId, leave_by: Instant, item: T) {
@@ -104,7 +112,9 @@ impl<T> FairQueue<T> {
             self.turns.pop_front();
             self.forget(account);
         }
-        if self.promises.pressing(now) {
+        self.promises.pass(now);
+        // Of one account alone the oldest is next anyway.
+        if self.turns.len() > 1 && self.promises.pressing(now, self.speed) {
             self.arrivals.front().map(|(_, account)| *account)
         } else {
             self.turns.front().copied()
@@ -121,17 +131,34 @@ impl<T> FairQueue<T> {
         let mut taken = Vec::new();
         for queue in self.by_account.values_mut() {
             while let Some(late) = queue.pop_front_if(|queued| queued.leave_by <= now) {
-                self.promises.remove(late.leave_by);
-                taken.push(late.item);
+                taken.push(late);
             }
         }
+        self.gone(taken)
+    }
+
+    /// Takes every item out that `is_wanted`, in the order in which they came.
+    pub(super) fn take_if(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for queue in self.by_account.values_mut() {
+            let (wanted, left) = std::mem::take(queue).into_iter().partition(|queued| is_wanted(&queued.item));
+            *queue = left;
+            taken.append(&mut Vec::from(wanted));
+        }
+        taken.sort_unstable_by_key(|queued: &Queued<T>| queued.arrival);
+        self.gone(taken)
+    }
+
+    /// What was `taken` out of the middle is nobody's turn any more.
+    fn gone(&mut self, taken: Vec<Queued<T>>) -> Vec<T> {
         if !taken.is_empty() {
             self.len -= taken.len();
+            taken.iter().for_each(|gone| self.promises.remove(gone.leave_by));
             let by_account = &mut self.by_account;
             self.turns.retain(|account| by_account.get(account).is_some_and(|queue| !queue.is_empty()));
             by_account.retain(|_, queue| !queue.is_empty());
         }
-        taken
+        taken.into_iter().map(|queued| queued.item).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -163,7 +190,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_one_account_delays_another_by_one_turn() {
-        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Some(1_000)));
+        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Speed::per_second(1_000)));
         for number in 0..1_000 {
             queue.push(account(1), now + SECOND * 5, number);
         }
@@ -177,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_late_goes_and_the_turns_stay_whole() {
-        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, None));
+        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Speed::per_second(1_000)));
         for (owner, number, secs) in [(1, 1, 1), (1, 2, 1), (1, 9, 9), (2, 3, 1), (3, 8, 9)] {
             queue.push(account(owner), now + SECOND * secs, number);
         }
@@ -191,8 +218,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_wanted_goes_in_the_order_of_its_arrival_and_the_rest_keeps_its_own() {
+        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Speed::per_second(1_000)));
+        for (owner, number) in [(2, 1), (1, 2), (1, 3), (3, 5), (2, 4), (1, 6)] {
+            queue.push(account(owner), now + SECOND * 5, number);
+        }
+        assert_eq!(queue.take_if(|number| number % 2 == 1), [1, 3, 5]);
+        assert_eq!((queue.len(), queue.take_if(|number| *number > 6)), (3, Vec::new()));
+        queue.push(account(3), now + SECOND * 5, 8);
+        let mut left: Vec<_> = std::iter::from_fn(|| queue.pop(now)).collect();
+        assert!(left.iter().position(|n| *n == 2) < left.iter().position(|n| *n == 6));
+        left.sort_unstable();
+        assert_eq!(left, [2, 4, 6, 8]);
+        assert!(queue.is_empty() && queue.by_account.is_empty() && queue.turns.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_oldest_is_next_when_it_cannot_wait_and_turns_go_on_after_it() {
-        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Some(10)));
+        let (now, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Speed::per_second(10)));
         for number in 0..20 {
             queue.push(account(1), now + SECOND * 5, number);
         }
@@ -213,7 +256,7 @@ mod tests {
     /// first account takes its half, and from then on fifteen others take every place that becomes free.
     #[tokio::test(start_paused = true)]
     async fn a_promise_is_kept_whoever_takes_the_free_places() {
-        let (start, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Some(1_000)));
+        let (start, mut queue) = (Instant::now(), FairQueue::new(SECOND * 5, Speed::per_second(1_000)));
         for _ in 0..2_250 {
             queue.push(account(0), start + SECOND * 5, start + SECOND * 5);
         }

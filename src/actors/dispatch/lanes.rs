@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::ending::{Ender, Owed, Why};
 use super::job::{Fallback, Job};
+use super::lane::Slot;
 use super::link::Link;
 use super::neighbours::Neighbours;
 use super::parts::{Parts, Times};
@@ -180,16 +181,7 @@ impl Lanes {
         if !fallback.claim.take() {
             return;
         }
-        let carrier = &fallback.route.carrier;
-        let slot = {
-            let generation = self.current();
-            let Some(parts) = generation.lane(carrier, fallback.channel) else {
-                // No queue any more: nothing is owed but the end, which the settle clock makes.
-                return;
-            };
-            parts.lane.occupy(fallback.account)
-        };
-        counter!(names::FALLBACKS, "carrier" => carrier.as_str().to_owned()).increment(1);
+        counter!(names::FALLBACKS, "carrier" => fallback.route.carrier.as_str().to_owned()).increment(1);
         let job = Job {
             delivery: fallback.delivery,
             account: fallback.account,
@@ -198,7 +190,7 @@ impl Lanes {
             code: fallback.code,
             route: fallback.route,
             channels: Channels::only(fallback.channel),
-            slot,
+            slot: Slot::nowhere(fallback.account),
             not_before: Some(Instant::now()),
             claimed_at: fallback.claimed_at,
             settle_by: fallback.settle_by,

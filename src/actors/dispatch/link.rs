@@ -6,10 +6,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::links::Blocked;
 use super::meters::LinkMeters;
 use super::sharing::{Seat, Sharing, Wake};
+use super::speed::{Held, Speed};
 use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Health, Outcome, Upstream};
 use crate::domain::reference::UpstreamId;
@@ -23,6 +25,8 @@ pub struct Link {
     /// Queues that wait for something; whoever frees a place looks here first.
     waiting: AtomicUsize,
     paused: AtomicBool,
+    /// How long attempts keep their place in the window.
+    held: Held,
     sharing: Mutex<Sharing>,
     meters: LinkMeters,
 }
@@ -53,17 +57,16 @@ impl Link {
     pub fn new(upstream: Arc<dyn Upstream>) -> Arc<Self> {
         let pace = upstream.capabilities().rate_per_second.map(Pace::new);
         let ahead_max = pace.as_ref().map_or(1, Pace::burst);
-        let link = Self {
+        Arc::new(Self {
             meters: LinkMeters::new(upstream.id(), upstream.capabilities().in_flight_max.max(1)),
             upstream,
             pace,
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
+            held: Held::default(),
             sharing: Mutex::new(Sharing::new(ahead_max)),
-        };
-        link.show();
-        Arc::new(link)
+        })
     }
 
     #[must_use]
@@ -106,9 +109,10 @@ impl Link {
         *self.upstream.health().borrow() == Health::Up && !self.is_paused()
     }
 
-    /// Attempts that leave in a second at most, if there is a limit.
-    pub(super) fn per_second(&self) -> Option<u32> {
-        self.pace.as_ref().map(Pace::per_second)
+    /// How fast attempts leave by it at most, as it answers of late.
+    pub(super) fn speed(&self) -> Speed {
+        let by_window = Speed::of_window(self.window(), self.held.mean());
+        self.pace.as_ref().map_or(by_window, |pace| by_window.min(Speed::per_second(pace.per_second())))
     }
 
     /// Whether a phone that it took an attempt to is refused by it for a while.
@@ -126,6 +130,8 @@ impl Link {
 
     /// A queue will use it. `wake` has the queue look again.
     pub(super) fn join(&self, wake: Wake) -> Seat {
+        // Not before: one that is prepared for routes that are refused has another's name.
+        self.show();
         self.sharing().join(wake)
     }
 
@@ -179,13 +185,23 @@ impl Link {
         });
     }
 
-    pub(super) fn attempted(&self, outcome: &Outcome) {
+    /// An attempt that kept its place for `held` has its outcome.
+    pub(super) fn attempted(&self, outcome: &Outcome, held: Duration) {
         self.meters.attempted(outcome);
+        // What was not sent says nothing of how fast the carrier is.
+        if !matches!(outcome, Outcome::NotSent { .. }) {
+            self.held.heard(held);
+        }
     }
 
     /// Tells operators whether it takes work.
     pub(super) fn show(&self) {
         self.meters.show(*self.upstream.health().borrow(), self.is_paused());
+    }
+
+    /// Tells operators nothing of it any more.
+    pub(super) fn hide(&self) {
+        self.meters.show(Health::Down, false);
     }
 
     fn sharing(&self) -> MutexGuard<'_, Sharing> {

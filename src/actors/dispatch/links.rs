@@ -9,7 +9,8 @@ use super::breaker::{Breaker, Permit};
 use super::lane::Lane;
 use super::link::Link;
 use super::parts::Member;
-use crate::carrier::upstream::{Health, Outcome};
+use super::speed::Speed;
+use crate::carrier::upstream::{FailureClass, Health, Outcome};
 use crate::domain::reference::UpstreamId;
 
 struct Seen {
@@ -123,6 +124,11 @@ impl Links {
         self.seen.iter().any(|seen| seen.is_up() && !barred(seen.member.link.id()))
     }
 
+    /// Whether there is any link that is not `barred`, however it is.
+    pub(super) fn exists(&self, barred: impl Fn(&UpstreamId) -> bool) -> bool {
+        self.seen.iter().any(|seen| !barred(seen.member.link.id()))
+    }
+
     /// An attempt starts on the link `at`. Returns whether it is a probe.
     pub(super) fn started(&mut self, at: usize) -> bool {
         self.seen[at].breaker.started()
@@ -132,7 +138,9 @@ impl Links {
     pub(super) fn finished(&mut self, at: usize, outcome: &Outcome, now: Instant) -> bool {
         let breaker = &mut self.seen[at].breaker;
         match outcome {
-            Outcome::NotSent { .. } | Outcome::Ambiguous { .. } => breaker.failed(now),
+            Outcome::NotSent { .. }
+            | Outcome::Ambiguous { .. }
+            | Outcome::Refused { class: FailureClass::Misconfigured, .. } => breaker.failed(now),
             Outcome::Accepted | Outcome::Refused { .. } | Outcome::PerPhone { .. } => {
                 breaker.reached();
                 false
@@ -142,7 +150,6 @@ impl Links {
 
     pub(super) fn health(&mut self, at: usize, health: Health) {
         self.seen[at].health = health;
-        self.seen[at].member.link.show();
     }
 
     /// Looks whether links were paused or resumed. Returns whether any was.
@@ -164,13 +171,23 @@ impl Links {
         }
     }
 
+    /// How fast jobs leave by the links that take work; while all of those rest, how fast they will.
+    fn speed(&self) -> Speed {
+        let of = |seen: &dyn Fn(&&Seen) -> bool| {
+            self.seen.iter().filter(seen).fold(Speed::default(), |sum, seen| sum.and(seen.speed()))
+        };
+        let now = of(&|seen| seen.is_up());
+        if now.is_zero() { of(&|seen| seen.takes_work()) } else { now }
+    }
+
     /// Whether the link `at` takes work.
     pub(super) fn is_up(&self, at: usize) -> bool {
         self.seen[at].is_up()
     }
 
-    /// Writes on the lane's door whether new jobs may come. Returns that.
+    /// Writes on the lane's door whether new jobs may come, and how many. Returns whether.
     pub(super) fn sign(&self, lane: &Lane, now: Instant) -> bool {
+        lane.promise(self.speed());
         let mut reopens: Option<Instant> = None;
         for seen in self.seen.iter().filter(|seen| seen.takes_work()) {
             match seen.breaker.permit(now) {
@@ -188,6 +205,10 @@ impl Links {
 }
 
 impl Seen {
+    fn speed(&self) -> Speed {
+        self.member.speed()
+    }
+
     fn takes_work(&self) -> bool {
         self.health == Health::Up && !self.paused
     }

@@ -16,6 +16,7 @@ use super::neighbours::Neighbours;
 use super::plans::{Plan, Planned};
 use super::queue::Message;
 use super::sharing::Seat;
+use super::speed::Speed;
 use crate::actors::supervise::{Slot, Tasks};
 use crate::config::{DispatchConfig, millis};
 use crate::domain::carrier::{Carrier, Channel};
@@ -44,8 +45,17 @@ pub(super) struct Member {
     pub(super) link: Arc<Link>,
     pub(super) weight: u32,
     pub(super) seat: Seat,
+    /// How many queues share the link.
+    pub(super) shares: u32,
     /// What it took may go on to the other channel when it fails.
     pub(super) falls_back: bool,
+}
+
+impl Member {
+    /// How fast jobs of this queue leave by it, while every other queue that shares it has something to send too.
+    pub(super) fn speed(&self) -> Speed {
+        self.link.speed().shared_by(self.shares)
+    }
 }
 
 /// The times of the configuration that a queue obeys.
@@ -76,18 +86,21 @@ impl Parts {
         neighbours: Arc<dyn Neighbours>,
         lanes: Weak<Lanes>,
     ) -> Self {
-        let Plan { carrier, channel, rate, links } = plan;
+        let Plan { carrier, channel, links } = plan;
         let mailbox = Slot::vacant();
         let links = links.into_iter().map(|planned| {
             let woken: Slot<Message> = mailbox.clone();
             let seat = planned.link.join(Box::new(move || woken.cast(Message::Wake).is_ok()));
-            Member { link: planned.link, weight: planned.weight, seat, falls_back: planned.falls_back }
+            let Planned { link, weight, shares, falls_back } = planned;
+            Member { link, weight, seat, shares, falls_back }
         });
+        let links: Vec<Member> = links.collect();
+        let speed = links.iter().fold(Speed::default(), |sum, member| sum.and(member.speed()));
         let name = carrier.as_str().to_owned();
         let lost = counter!(names::DISPATCH_LOST, "carrier" => name, "channel" => channel.as_str());
         Self {
-            lane: Arc::new(Lane::new(rate, times.within, config.queue_max, times.breaker_rest)),
-            links: links.collect(),
+            lane: Arc::new(Lane::new(speed, times.within, config.queue_max, times.breaker_rest)),
+            links,
             ender: Arc::new(Ender { neighbours, tasks: Tasks::new(), lost }),
             mailbox,
             attempts: Tasks::new(),
@@ -104,17 +117,29 @@ impl Parts {
     pub(super) fn follows(&self, plan: &Plan) -> bool {
         let same = |(own, planned): (&Member, &Planned)| {
             Arc::ptr_eq(&own.link, &planned.link)
-                && (own.weight, own.falls_back) == (planned.weight, planned.falls_back)
+                && (own.weight, own.shares, own.falls_back) == (planned.weight, planned.shares, planned.falls_back)
         };
-        self.lane.rate() == plan.rate
-            && self.links.len() == plan.links.len()
-            && self.links.iter().zip(&plan.links).all(same)
+        self.links.len() == plan.links.len() && self.links.iter().zip(&plan.links).all(same)
     }
 
     /// Leaves its links. Returns those that nobody uses any more.
     pub(super) fn give_up(&self) -> Vec<Arc<Link>> {
         let last = self.links.iter().filter(|member| member.link.leave(member.seat));
         last.map(|member| Arc::clone(&member.link)).collect()
+    }
+
+    /// Whether new orders of its carrier and channel go to another queue.
+    pub(super) fn has_successor(&self) -> bool {
+        let lanes = self.lanes.upgrade();
+        lanes.is_some_and(|lanes| lanes.current().lane(&self.carrier, self.channel).is_some())
+    }
+
+    /// Has a link that nobody uses any more show nothing, unless another has its name.
+    pub(super) fn forget(&self, unused: &Link) {
+        let links = self.lanes.upgrade().map_or_else(Vec::new, |lanes| lanes.current().links());
+        if !links.iter().any(|link| link.id() == unused.id()) {
+            unused.hide();
+        }
     }
 
     /// Attempts of this queue that await their outcome.

@@ -6,7 +6,7 @@ use super::link::Link;
 use crate::domain::carrier::{Carrier, Channel};
 
 /// One queue as it is to be: the links by which a carrier's phones are reached on a channel, in no order, by weight. Plans of
-/// the same link share its rate in equal parts, and what one does not use the others may.
+/// the same link share its rate and its window in equal parts, and what one does not use the others may.
 #[derive(Clone, Debug)]
 pub struct LanePlan {
     pub carrier: Carrier,
@@ -19,14 +19,14 @@ pub struct LanePlan {
 pub(super) struct Plan {
     pub(super) carrier: Carrier,
     pub(super) channel: Channel,
-    /// What its links leave to it in a second; `None` if one of them has no limit.
-    pub(super) rate: Option<u32>,
     pub(super) links: Vec<Planned>,
 }
 
 pub(super) struct Planned {
     pub(super) link: Arc<Link>,
     pub(super) weight: u32,
+    /// How many queues share the link.
+    pub(super) shares: u32,
     pub(super) falls_back: bool,
 }
 
@@ -42,17 +42,18 @@ pub(super) fn together(plans: Vec<LanePlan>) -> Vec<Plan> {
         others.any(|other| other.links.iter().any(|(next, _)| !link.has_gap() || next.id() != link.id()))
     };
     let derive = |plan: &LanePlan| {
-        let share = |(link, _): &(Arc<Link>, u32)| Some(link.per_second()? / shares(link));
-        // One link without a rate, and nothing but `queue_max` bounds the queue.
-        let rate: Option<u32> = plan.links.iter().map(share).sum();
-        let falls_back: Vec<_> = plan.links.iter().map(|(link, _)| falls_back(plan, link)).collect();
-        (rate, falls_back)
+        let of = |(link, _): &(Arc<Link>, u32)| (shares(link), falls_back(plan, link));
+        plan.links.iter().map(of).collect::<Vec<_>>()
     };
     let derived: Vec<_> = plans.iter().map(derive).collect();
-    let complete = plans.into_iter().zip(derived).map(|(LanePlan { carrier, channel, links }, (rate, falls_back))| {
-        let links = links.into_iter().zip(falls_back);
-        let planned = links.map(|((link, weight), falls_back)| Planned { link, weight: weight.max(1), falls_back });
-        Plan { carrier, channel, rate, links: planned.collect() }
+    let complete = plans.into_iter().zip(derived).map(|(LanePlan { carrier, channel, links }, derived)| {
+        let planned = links.into_iter().zip(derived).map(|((link, weight), (shares, falls_back))| Planned {
+            link,
+            weight: weight.max(1),
+            shares,
+            falls_back,
+        });
+        Plan { carrier, channel, links: planned.collect() }
     });
     complete.filter(|plan| !plan.links.is_empty()).collect()
 }

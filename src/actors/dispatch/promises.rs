@@ -8,56 +8,74 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::speed::Speed;
+
 /// The time in which a job must leave is told apart in so many steps.
 const STEPS: u32 = 50;
 
-/// How many jobs must leave by when, over links of a known rate.
+/// How many jobs must leave by when.
 #[derive(Debug)]
 pub(super) struct Promises {
     /// Jobs that must leave between `origin` and one step later, and so on. What is overdue is in the first.
     due: VecDeque<u32>,
     origin: Instant,
     step: Duration,
-    /// Without a rate nobody knows what is in time.
-    per_second: Option<u32>,
+    /// All that are counted.
+    jobs: u64,
 }
 
 impl Promises {
     /// Of jobs that leave within `within` of their arrival.
-    pub(super) fn new(within: Duration, per_second: Option<u32>) -> Self {
+    pub(super) fn new(within: Duration) -> Self {
         let step = (within / STEPS).max(Duration::from_millis(1));
-        Self { due: VecDeque::new(), origin: Instant::now(), step, per_second }
+        Self { due: VecDeque::new(), origin: Instant::now(), step, jobs: 0 }
     }
 
     pub(super) fn add(&mut self, leave_by: Instant) {
-        if self.per_second.is_some() {
-            let at = self.at(leave_by);
-            if self.due.len() <= at {
-                self.due.resize(at + 1, 0);
-            }
-            self.due[at] += 1;
+        if self.jobs == 0 {
+            // Steps that went by while there was nothing to count are not made up for.
+            self.due.clear();
+            self.origin = self.origin.max(Instant::now());
         }
+        let at = self.at(leave_by);
+        if self.due.len() <= at {
+            self.due.resize(at + 1, 0);
+        }
+        self.due[at] += 1;
+        self.jobs += 1;
     }
 
     pub(super) fn remove(&mut self, leave_by: Instant) {
         let at = self.at(leave_by);
-        if let Some(count) = self.due.get_mut(at) {
-            *count = count.saturating_sub(1);
+        if let Some(count) = self.due.get_mut(at).filter(|count| **count > 0) {
+            *count -= 1;
+            self.jobs -= 1;
         }
     }
 
-    /// Whether the oldest job must be next. One step is kept in hand.
-    pub(super) fn pressing(&mut self, now: Instant) -> bool {
+    /// Time that is over takes no room.
+    pub(super) fn pass(&mut self, now: Instant) {
         while self.due.front() == Some(&0) && self.origin + self.step <= now {
             self.due.pop_front();
             self.origin += self.step;
         }
-        let Some(per_second) = self.per_second else { return false };
-        let (mut ahead, mut by) = (0_u64, self.origin);
-        for count in &self.due {
+    }
+
+    /// Whether the oldest job must be next, where jobs leave at `speed`. One step is kept in hand.
+    pub(super) fn pressing(&self, now: Instant, speed: Speed) -> bool {
+        let in_hand = now + self.step;
+        let Some(first) = self.due.iter().zip(0..).find_map(|(count, steps)| (*count > 0).then_some(steps)) else {
+            return false;
+        };
+        // Mostly all of them are in time for the first.
+        let mut by = self.origin + self.step * first;
+        if in_hand + speed.needs(self.jobs) <= by {
+            return false;
+        }
+        let mut ahead = 0;
+        for count in self.due.iter().skip(usize::try_from(first).unwrap_or(usize::MAX)) {
             ahead += u64::from(*count);
-            let needs = Duration::from_micros(ahead * 1_000_000 / u64::from(per_second.max(1)));
-            if *count > 0 && now + needs + self.step > by {
+            if *count > 0 && in_hand + speed.needs(ahead) > by {
                 return true;
             }
             by += self.step;
@@ -77,44 +95,62 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn pressing(promises: &mut Promises, now: Instant) -> bool {
+        promises.pass(now);
+        promises.pressing(now, Speed::per_second(100))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn it_presses_when_what_is_ahead_of_a_job_takes_up_its_time() {
         let now = Instant::now();
-        let mut promises = Promises::new(SECOND * 5, Some(100));
+        let mut promises = Promises::new(SECOND * 5);
         for _ in 0..400 {
             promises.add(now + SECOND * 5);
         }
-        assert!(!promises.pressing(now), "four seconds of work, five to do it in");
-        assert!(!promises.pressing(now + Duration::from_millis(800)));
-        assert!(promises.pressing(now + SECOND));
+        assert!(!pressing(&mut promises, now), "four seconds of work, five to do it in");
+        assert!(!pressing(&mut promises, now + Duration::from_millis(800)));
+        assert!(pressing(&mut promises, now + SECOND));
         promises.add(now + SECOND * 3);
-        assert!(!promises.pressing(now + Duration::from_millis(500)), "one more, earlier");
+        assert!(!pressing(&mut promises, now + Duration::from_millis(500)), "one more, earlier");
         (0..401).for_each(|_| promises.add(now + SECOND * 3));
-        assert!(promises.pressing(now), "what is due in three seconds needs four");
+        assert!(pressing(&mut promises, now), "what is due in three seconds needs four");
         (0..402).for_each(|_| promises.remove(now + SECOND * 3));
         (0..400).for_each(|_| promises.remove(now + SECOND * 5));
-        assert!(!promises.pressing(now + SECOND * 9));
+        assert!(!pressing(&mut promises, now + SECOND * 9));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_overdue_presses_until_it_is_gone() {
         let now = Instant::now();
-        let mut promises = Promises::new(SECOND * 5, Some(100));
+        let mut promises = Promises::new(SECOND * 5);
         promises.add(now + SECOND);
-        assert!(promises.pressing(now + SECOND * 7));
+        assert!(pressing(&mut promises, now + SECOND * 7));
         promises.add(now + SECOND * 12);
         promises.remove(now + SECOND);
-        assert!(!promises.pressing(now + SECOND * 8));
+        assert!(!pressing(&mut promises, now + SECOND * 8));
         assert!(promises.due.len() <= 50, "time that is over takes no room");
         promises.remove(now + SECOND * 12);
         assert_eq!(promises.due.iter().sum::<u32>(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_rate_it_never_presses() {
-        let mut promises = Promises::new(SECOND, None);
-        promises.add(Instant::now());
-        promises.remove(Instant::now());
-        assert!(!promises.pressing(Instant::now() + SECOND * 9));
+    async fn how_fast_jobs_leave_is_looked_at_each_time() {
+        let now = Instant::now();
+        let mut promises = Promises::new(SECOND * 5);
+        (0..400).for_each(|_| promises.add(now + SECOND * 5));
+        assert!(!promises.pressing(now, Speed::per_second(100)));
+        assert!(promises.pressing(now, Speed::per_second(50)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_month_without_a_job_takes_no_room() {
+        let mut promises = Promises::new(SECOND * 5);
+        for _ in 0..2 {
+            tokio::time::advance(SECOND * 2_592_000).await;
+            promises.add(Instant::now() + SECOND * 5);
+            assert!(promises.due.len() <= 51, "{}", promises.due.len());
+            promises.remove(Instant::now() + SECOND * 5);
+        }
+        assert_eq!(promises.jobs, 0);
     }
 }

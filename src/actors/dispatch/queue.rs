@@ -5,6 +5,7 @@
 //! incarnation. It never waits: slow links, settlements and timers are tasks that tell it when they are done.
 
 mod leaving;
+mod seeing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use super::attempt::Finished;
 use super::breaker::Breaker;
-use super::drain::{Drain, Throughput};
+use super::drain::Drain;
 use super::ending::{Owed, Why};
 use super::fair::FairQueue;
 use super::held::HeldJobs;
@@ -60,13 +61,16 @@ pub(super) struct State {
     /// One came since they were last looked at.
     another_again: bool,
     held: HeldJobs,
+    /// Some that wait in turn may have another channel to go to.
+    may_divert: bool,
     /// Others are there instead.
     retired: bool,
     /// No queued job must leave earlier than this.
     look_at: Option<Instant>,
     /// The earliest wake that is on its way.
     wake_at: Option<Instant>,
-    throughput: Throughput,
+    /// When it was last looked at how fast the links answer.
+    measured_at: Instant,
     drain: Option<Drain>,
     meters: Meters,
     /// Watches the health of links; ends with the incarnation.
@@ -83,14 +87,15 @@ impl Actor for Queue {
         let breaker = || Breaker::new(parts.breaker_failures, parts.times.breaker_rest);
         let mut state = State {
             links: Links::new(&parts.links, breaker),
-            queue: FairQueue::new(parts.times.within, parts.lane.rate()),
+            queue: FairQueue::new(parts.times.within, parts.lane.speed()),
             again: VecDeque::new(),
             another_again: false,
             held: HeldJobs::default(),
+            may_divert: false,
             retired: false,
             look_at: None,
             wake_at: None,
-            throughput: Throughput::new(now),
+            measured_at: now,
             drain: None,
             meters: Meters::new(&parts.carrier, parts.channel),
             watchers: JoinSet::new(),
@@ -139,6 +144,7 @@ impl State {
         let (account, leave_by) = (waiting.job.account, waiting.leave_by);
         self.look_at = Some(self.look_at.map_or(leave_by, |look_at| look_at.min(leave_by)));
         if waiting.is_free() {
+            self.may_divert |= waiting.job.channels.after_first().is_some();
             self.queue.push(account, leave_by, owed);
         } else {
             self.again.push_back(owed);
@@ -153,8 +159,10 @@ impl State {
         }
         let blocked = self.leave();
         self.expire(now);
-        self.throughput.tell(&self.parts.lane, now);
-        self.meters.queue(self.waiting(), self.parts.lane.taken());
+        self.measure(now);
+        if !self.retired {
+            self.meters.queue(self.waiting(), self.parts.lane.taken());
+        }
         if self.drain.is_some() {
             self.drained(now);
         }
@@ -166,9 +174,11 @@ impl State {
         self.queue.len() + self.again.len() + self.held.len()
     }
 
-    fn too_late(&self, owed: Owed) {
+    /// It could not leave in time by this channel: it takes its next one, or ends.
+    fn too_late(&mut self, owed: Owed) {
         self.meters.expired.increment(1);
-        owed.end(Why::TooLate);
+        let next = owed.give_up_channel(self.parts.times);
+        self.go_on(next);
     }
 
     /// Ends what can no longer leave in time.
@@ -212,39 +222,14 @@ impl State {
         }
     }
 
-    fn health(&mut self, link: usize, health: Health, now: Instant) {
-        self.links.health(link, health);
-        self.show_links(now);
-    }
-
-    fn look_at_pauses(&mut self, now: Instant) {
-        if self.links.look_at_pauses() {
-            self.show_links(now);
-        }
-    }
-
-    /// Tells operators and new orders whether links take work.
-    fn show_links(&self, now: Instant) {
-        self.meters.open(self.links.sign(&self.parts.lane, now));
-    }
-
-    fn watch_health(&mut self) {
-        for (link, member) in self.parts.links.iter().enumerate() {
-            let (mut seen, queue) = (member.link.upstream().health(), self.myself.clone());
-            self.watchers.spawn(async move {
-                while seen.changed().await.is_ok() {
-                    let health = *seen.borrow_and_update();
-                    if queue.cast(Message::Health { link, health }).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    }
-
     /// From now on the queue only awaits its attempts.
     fn retire(&mut self) {
         self.retired = true;
+        self.meters.oldest(Duration::ZERO);
+        if !self.parts.has_successor() {
+            self.meters.open(false);
+            self.meters.queue(0, 0);
+        }
         self.take_all().into_iter().for_each(|owed| self.hand_over(owed));
     }
 

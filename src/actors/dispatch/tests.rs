@@ -5,6 +5,7 @@ mod fake;
 mod faults;
 mod order;
 mod outcomes;
+mod promises;
 mod routes;
 mod shared;
 

@@ -21,8 +21,11 @@ pub(super) struct Waiting {
     pub(super) leave_by: Instant,
     /// Shared with tracking from the first attempt of two.
     pub(super) claim: Option<Claim>,
-    /// Links of its channel that did not send it. Empty, and so without memory, for almost every job.
+    /// Links of its channel that did not send it, or refused it for a reason of their own. Empty, and so without memory, for
+    /// almost every job.
     pub(super) tried: Vec<UpstreamId>,
+    /// It came here from its first channel by itself: its row does not say so yet.
+    pub(super) moved: bool,
     /// The upstream that took an earlier attempt and now refuses the phone for a while.
     pub(super) gapped: Option<UpstreamId>,
     /// What the last link that was tried said.
@@ -38,6 +41,15 @@ pub(super) enum Next {
     Link(Owed),
     /// Its next channel.
     Channel(Owed),
+}
+
+/// Whether an attempt came to nothing for a reason of its link, that another link need not have.
+fn is_of_the_link(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::NotSent { .. } => true,
+        Outcome::Refused { class, .. } => matches!(class, FailureClass::Misconfigured | FailureClass::Congestion),
+        Outcome::Accepted | Outcome::PerPhone { .. } | Outcome::Ambiguous { .. } => false,
+    }
 }
 
 impl Waiting {
@@ -80,9 +92,9 @@ impl Waiting {
 
     /// What becomes of the job after an attempt by `link`.
     ///
-    /// Only a refusal and what certainly was not sent go on: the latter by another link if there is `another` that does
-    /// not bar it. Whoever takes the claim first decides, so that a refusal and a failed receipt of one attempt do not
-    /// both go on.
+    /// Only a refusal and what certainly was not sent go on: what is the link's own trouble, and not the phone's, by another
+    /// link if there is `another` that does not bar it. Whoever takes the claim first decides, so that a refusal and a failed
+    /// receipt of one attempt do not both go on.
     pub(super) fn conclude(
         mut self: Box<Self>,
         outcome: Outcome,
@@ -90,7 +102,7 @@ impl Waiting {
         link: &Link,
         another: impl Fn(&Self) -> bool,
     ) -> Next {
-        let unsent = matches!(outcome, Outcome::NotSent { .. });
+        let of_the_link = is_of_the_link(&outcome);
         let why = match outcome {
             Outcome::Accepted | Outcome::Ambiguous { .. } => {
                 self.tell(DispatchAnswer::Out);
@@ -108,7 +120,7 @@ impl Waiting {
             self.ender.neighbours.refused(self.job.phone_key);
         }
         match why {
-            Why::Refused(status) if unsent && !self.is_late(Instant::now(), times) => {
+            Why::Refused(status) if of_the_link && !self.is_late(Instant::now(), times) => {
                 self.tried.push(link.id().clone());
                 if another(&self) {
                     self.last = Some(status);
@@ -130,6 +142,7 @@ impl Waiting {
             Some(rest) if in_time => {
                 self.job.channels = Channels::only(rest.first());
                 self.leave_by = now + within;
+                self.moved = true;
                 self.tried.clear();
                 self.last = None;
                 Next::Channel(Owed::again(self))

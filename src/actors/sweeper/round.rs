@@ -216,7 +216,7 @@ async fn end_overdue(
 
 fn timed_out(delivery: DeliveryId) -> Settlement {
     let end = End::Failed { code: FailureCode::Timeout, carrier_status: None };
-    Settlement { delivery, end, channel: None, window: WindowAfter::Keep }
+    Settlement { delivery, end, channel: None, unless_moved: false, window: WindowAfter::Keep }
 }
 
 /// The largest id that is smaller.

@@ -1,4 +1,4 @@
-//! What a settler asks of the database: to write a batch of ends and answers, and whose ends it holds.
+//! What a settler asks of the database: to write a batch of ends, moves and answers, and whose ends it holds.
 //!
 //! It never tries again: that is the settler's.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::records::idempotency::{AnswerRecord, record_answers};
-use crate::records::settlement::{self, Settlement, Settlements, settle};
+use crate::records::settlement::{self, Move, Settlement, Settlements, settle_and_move};
 use crate::store::{CommitError, Store, StoreError, Tx, Writer};
 
 /// What one transaction writes.
@@ -15,6 +15,7 @@ use crate::store::{CommitError, Store, StoreError, Tx, Writer};
 pub(super) struct Batch {
     pub(super) settlements: Vec<Settlement>,
     pub(super) answers: Vec<AnswerRecord>,
+    pub(super) moves: Vec<Move>,
 }
 
 /// The transaction; the store's in the house, a script in tests.
@@ -55,5 +56,8 @@ async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Settlements, StoreError> {
     if !batch.answers.is_empty() {
         record_answers(tx, &batch.answers).await?;
     }
-    if batch.settlements.is_empty() { Ok(Settlements::default()) } else { settle(tx, &batch.settlements).await }
+    if batch.settlements.is_empty() && batch.moves.is_empty() {
+        return Ok(Settlements::default());
+    }
+    settle_and_move(tx, &batch.settlements, &batch.moves).await
 }

@@ -1,4 +1,4 @@
-//! The committer of one tracking shard: ends and idempotency answers, one transaction at a time.
+//! The committer of one tracking shard: ends, moves to a second channel and idempotency answers, one transaction at a time.
 //!
 //! An end is tried until the database took it; both it and its retry after an unknown commit are idempotent. A row that the
 //! database will never take (a bug) is found by halving its batch and left to the sweeper, so that it holds up nobody else.
@@ -20,7 +20,7 @@ use crate::domain::carrier::Carrier;
 use crate::domain::delivery::Status;
 use crate::domain::money::MicroUsd;
 use crate::records::idempotency::AnswerRecord;
-use crate::records::settlement::{Settled, Settlement};
+use crate::records::settlement::{Move, Settled, Settlement};
 use crate::store::{CommitError, StoreError};
 use crate::telemetry::names;
 
@@ -47,6 +47,8 @@ pub(super) struct Ending {
 #[derive(Debug)]
 pub(super) enum Work {
     End(Ending),
+    /// A delivery goes on to its second channel.
+    Move(Move, Reply),
     Answer(AnswerRecord),
 }
 
@@ -54,6 +56,7 @@ impl Item for Work {
     fn conflicts(&self) -> [Option<u64>; 2] {
         match self {
             Self::End(ending) => [Some(conflict_key(b'd', ending.settlement.delivery)), None],
+            Self::Move(moved, _) => [Some(conflict_key(b'd', moved.delivery)), None],
             Self::Answer(answer) => [Some(conflict_key(b'k', (answer.account, &answer.key))), None],
         }
     }
@@ -173,30 +176,35 @@ struct Waiting {
     reply: Reply,
 }
 
-/// A batch and, in the order of its settlements, who waits for it.
+/// A batch and, in the order of its settlements and of its moves, who waits for it.
 struct Part {
     batch: Arc<Batch>,
     waiting: Vec<Waiting>,
+    movers: Vec<Reply>,
 }
 
 impl Part {
     fn new(items: Vec<Work>) -> Self {
         let mut batch = Batch::default();
-        let mut waiting = Vec::with_capacity(items.len());
+        let (mut waiting, mut movers) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             match item {
                 Work::End(Ending { settlement, life, reply }) => {
                     waiting.push(Waiting { status: settlement.end.status(), life, reply });
                     batch.settlements.push(settlement);
                 }
+                Work::Move(moved, reply) => {
+                    movers.push(reply);
+                    batch.moves.push(moved);
+                }
                 Work::Answer(answer) => batch.answers.push(answer),
             }
         }
-        Self { batch: Arc::new(batch), waiting }
+        Self { batch: Arc::new(batch), waiting, movers }
     }
 
     fn len(&self) -> usize {
-        self.batch.settlements.len() + self.batch.answers.len()
+        self.batch.settlements.len() + self.batch.moves.len() + self.batch.answers.len()
     }
 
     /// Two parts of which each is smaller; `None` if there is only one row.
@@ -205,35 +213,40 @@ impl Part {
             return None;
         }
         let mut batch = Arc::unwrap_or_clone(std::mem::take(&mut self.batch));
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let second = if batch.answers.is_empty() || batch.settlements.is_empty() {
-            let settlements = batch.settlements.split_off(batch.settlements.len() / 2);
-            let answers = batch.answers.split_off(batch.answers.len() / 2);
-            let waiting = waiting.split_off(waiting.len() / 2);
-            Self { batch: Arc::new(Batch { settlements, answers }), waiting }
-        } else {
-            let answers = std::mem::take(&mut batch.answers);
-            Self { batch: Arc::new(Batch { settlements: Vec::new(), answers }), waiting: Vec::new() }
-        };
-        Some((Self { batch: Arc::new(batch), waiting }, second))
+        let (mut waiting, mut movers) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.movers));
+        // First what ends from what does not, then each of them in the middle.
+        let (ends, others) = (batch.settlements.len(), batch.answers.len() + batch.moves.len());
+        let of = |rows: usize| if ends > 0 && others > 0 { 0 } else { rows / 2 };
+        let settlements = if others > 0 { Vec::new() } else { batch.settlements.split_off(ends / 2) };
+        let answers = batch.answers.split_off(of(batch.answers.len()));
+        // The larger half, so that one of each is parted too.
+        let moves = batch.moves.split_off(of(batch.moves.len() + 1));
+        let waiting_too = if others > 0 { Vec::new() } else { waiting.split_off(ends / 2) };
+        let movers_too = movers.split_off(movers.len() - moves.len());
+        let second = Batch { settlements, answers, moves };
+        let second = Self { batch: Arc::new(second), waiting: waiting_too, movers: movers_too };
+        Some((Self { batch: Arc::new(batch), waiting, movers }, second))
     }
 
     fn committed(self, settled: Vec<Settled>) -> Committed {
         assert_eq!(settled.len(), self.waiting.len(), "every settlement has its outcome");
-        Committed { ended: self.waiting.into_iter().zip(settled).collect() }
+        Committed { ended: self.waiting.into_iter().zip(settled).collect(), moved: self.movers }
     }
 }
 
 /// Ends that are durable and whose waiters are to be told.
 struct Committed {
     ended: Vec<(Waiting, Settled)>,
+    /// Whoever waits for a move.
+    moved: Vec<Reply>,
 }
 
 impl Committed {
     fn answer(self) {
         self.meter();
-        for (waiting, settled) in self.ended {
-            match waiting.reply {
+        let moved = self.moved.into_iter().map(|reply| (reply, Settled::Unchanged));
+        for (reply, settled) in self.ended.into_iter().map(|(waiting, settled)| (waiting.reply, settled)).chain(moved) {
+            match reply {
                 Reply::Nobody => {}
                 Reply::Caller(reply) => drop(reply.send(settled)),
                 Reply::Link(reply) => drop(reply.send(())),

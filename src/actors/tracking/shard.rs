@@ -19,7 +19,7 @@ use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::records::idempotency::AnswerRecord;
-use crate::records::settlement::{Settled, Settlement};
+use crate::records::settlement::{Move, Settled, Settlement};
 use crate::telemetry::names;
 
 /// How often the settle clock is looked at.
@@ -68,6 +68,16 @@ pub(super) struct State<J> {
     in_flight: Gauge,
 }
 
+/// What a failed receipt does.
+enum Judged {
+    Ends(End),
+    /// The delivery is not known here.
+    EndsUnlessMoved(End),
+    /// It goes on to its second channel.
+    Moves,
+    Nothing,
+}
+
 impl<J: Send + 'static> Actor for Shard<J> {
     type Msg = Message<J>;
     type State = State<J>;
@@ -98,7 +108,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
         state: &mut State<J>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Watch(delivery) => state.watching.watch(delivery),
+            Message::Watch(delivery) => state.watch(delivery),
             Message::Settle { settlement, reply } => state.end(settlement, reply.map_or(Reply::Nobody, Reply::Caller)),
             Message::Receipt { delivery, channel, receipt, reply } => {
                 state.receipt((delivery, channel), receipt, reply);
@@ -133,53 +143,81 @@ impl<J> State<J> {
         if self.group.waiting() >= RECEIPTS_WAITING_MAX {
             return;
         }
-        let end = match receipt.state {
+        let (end, unless_moved) = match receipt.state {
             ReceiptState::InProgress => {
                 self.count(delivery, "in_progress");
                 let _gone = reply.send(());
                 return;
             }
+            ReceiptState::Delivered if !self.watching.may_be_of(delivery, &receipt.upstream) => {
+                self.count(delivery, "stale");
+                let _gone = reply.send(());
+                return;
+            }
             ReceiptState::Delivered => {
                 self.count(delivery, "delivered");
-                End::Delivered { carrier_status: receipt.status }
+                (End::Delivered { carrier_status: receipt.status }, false)
             }
             ReceiptState::Failed(class) => match self.failed(of, &receipt, class) {
-                Some(end) => end,
-                None => {
+                Judged::Ends(end) => (end, false),
+                Judged::EndsUnlessMoved(end) => (end, true),
+                // Durable before it is acknowledged, like an end: the same receipt may come again, to another node.
+                Judged::Moves => return self.moves(delivery, channel.other(), Reply::Link(reply)),
+                Judged::Nothing => {
                     let _gone = reply.send(());
                     return;
                 }
             },
         };
-        self.end(Settlement { delivery, end, channel: Some(channel), window: WindowAfter::Keep }, Reply::Link(reply));
+        let window = WindowAfter::Keep;
+        self.end(Settlement { delivery, end, channel: Some(channel), unless_moved, window }, Reply::Link(reply));
     }
 
-    /// How a failed receipt ends its delivery; `None` if it does not.
-    fn failed(&mut self, of: (DeliveryId, Channel), receipt: &Receipt, class: FailureClass) -> Option<End> {
-        let (delivery, channel) = of;
-        let verdict = self.watching.failed(delivery, channel, self.needs, Instant::now());
-        match verdict {
+    /// What a failed receipt does to its delivery.
+    fn failed(&mut self, of: (DeliveryId, Channel), receipt: &Receipt, class: FailureClass) -> Judged {
+        let (delivery, _) = of;
+        let end = || End::Failed { code: failure_code(class), carrier_status: Some(receipt.status.clone()) };
+        match self.watching.failed(of, &receipt.upstream, self.needs, Instant::now()) {
             Failed::Stale => {
                 self.count(delivery, "stale");
-                return None;
+                Judged::Nothing
             }
             Failed::FallsBack(job) => {
                 // No channel reaches a number that does not exist.
                 if class != FailureClass::InvalidNumber && self.fallbacks.try_send(job).is_ok() {
                     self.count(delivery, "fallback");
-                    return None;
+                    return Judged::Moves;
                 }
                 self.count(delivery, "failed");
+                Judged::Ends(end())
             }
-            Failed::Ends => self.count(delivery, "failed"),
+            Failed::Ends => {
+                self.count(delivery, "failed");
+                Judged::Ends(end())
+            }
+            Failed::Unknown => {
+                self.count(delivery, "failed");
+                Judged::EndsUnlessMoved(end())
+            }
         }
-        Some(End::Failed { code: failure_code(class), carrier_status: Some(receipt.status.clone()) })
+    }
+
+    fn watch(&mut self, new: InFlight<J>) {
+        if new.moved {
+            self.moves(new.delivery, new.channel, Reply::Nobody);
+        }
+        self.watching.watch(new);
+    }
+
+    /// Whoever else gets a receipt of the delivery's first channel is to know that it is on its second one.
+    fn moves(&mut self, delivery: DeliveryId, channel: Channel, reply: Reply) {
+        self.group.push(Work::Move(Move { delivery, channel }, reply));
     }
 
     fn tick(&mut self) {
         for (delivery, channel, life) in self.watching.overdue(Instant::now()) {
             let end = End::Failed { code: FailureCode::Timeout, carrier_status: None };
-            let settlement = Settlement { delivery, end, channel, window: WindowAfter::Keep };
+            let settlement = Settlement { delivery, end, channel, unless_moved: false, window: WindowAfter::Keep };
             self.group.push(Work::End(Ending { settlement, life: Some(life), reply: Reply::Nobody }));
         }
         self.in_flight.set(f64::from(u32::try_from(self.watching.len()).unwrap_or(u32::MAX)));

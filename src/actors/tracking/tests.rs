@@ -2,6 +2,7 @@
 
 mod book;
 mod by_reference;
+mod others;
 mod script;
 
 use std::sync::Mutex;
@@ -53,11 +54,17 @@ impl House {
     }
 
     fn watch(&self, number: u8, channel: Channel, fallback: Option<char>) -> DeliveryId {
+        self.watch_moved(number, channel, fallback, false)
+    }
+
+    fn watch_moved(&self, number: u8, channel: Channel, fallback: Option<char>, moved: bool) -> DeliveryId {
         let delivery = id(number);
         self.tracking.watch(InFlight {
             delivery,
             carrier: Carrier::new("viettel").expect("sane"),
             channel,
+            upstream: UpstreamId("probe".into()),
+            moved,
             price: MicroUsd::from_micros(22_000),
             accepted_at: Instant::now(),
             settle_by: Instant::now() + Duration::from_secs(65),
@@ -84,7 +91,7 @@ fn id(number: u8) -> DeliveryId {
 
 fn refused(number: u8) -> Settlement {
     let end = End::Failed { code: FailureCode::NoRoute, carrier_status: None };
-    Settlement { delivery: id(number), end, channel: None, window: WindowAfter::Release }
+    Settlement { delivery: id(number), end, channel: None, unless_moved: false, window: WindowAfter::Release }
 }
 
 fn code(end: Option<End>) -> Option<FailureCode> {

@@ -21,7 +21,7 @@ pub(super) type Refund = Arc<dyn Fn(Settlement) + Send + Sync>;
 /// The end of a delivery that was charged and will never be sent.
 pub(super) fn give_back(refund: &Refund, delivery: DeliveryId) {
     let end = End::Failed { code: FailureCode::Unavailable, carrier_status: None };
-    refund(Settlement { delivery, end, channel: None, window: WindowAfter::Release });
+    refund(Settlement { delivery, end, channel: None, unless_moved: false, window: WindowAfter::Release });
 }
 
 /// A verdict on its way to its caller.

@@ -21,18 +21,30 @@ pub(super) struct Lingering {
     upstream: Arc<dyn Upstream>,
     within: Duration,
     lingers: Arc<AtomicBool>,
-    tasks: Tasks,
+    /// The end of the house, or of its lingering.
     stop: CancellationToken,
+    closed: Arc<AtomicBool>,
+    tasks: Tasks,
 }
 
 impl Lingering {
-    pub(super) fn new(upstream: Arc<dyn Upstream>, within: Duration, tasks: Tasks, stop: CancellationToken) -> Self {
-        Self { upstream, within, lingers: Arc::default(), tasks, stop }
+    pub(super) fn new(upstream: Arc<dyn Upstream>, within: Duration, tasks: Tasks, stop: &CancellationToken) -> Self {
+        Self { upstream, within, lingers: Arc::default(), stop: stop.child_token(), closed: Arc::default(), tasks }
     }
 
     /// The next shutdown closes it `within` later, or when the house ends.
     pub(super) fn linger(&self) {
         self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// It lingers no longer: once it is shut down it closes.
+    pub(super) fn leave(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_over(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// It is in use after all.
@@ -62,10 +74,11 @@ impl Upstream for Lingering {
         if !self.lingers.load(Ordering::Relaxed) {
             return self.upstream.shutdown(grace);
         }
-        let (within, stop, upstream) = (self.within, self.stop.clone(), Arc::clone(&self.upstream));
+        let Self { within, stop, upstream, closed, .. } = self.clone();
         self.tasks.spawn(async move {
-            let _over_or_stopping = tokio::time::timeout(within, stop.cancelled()).await;
+            let _over_or_leaving = tokio::time::timeout(within, stop.cancelled()).await;
             upstream.shutdown(grace).await;
+            closed.store(true, Ordering::Relaxed);
         });
         Box::pin(future::ready(()))
     }
@@ -111,7 +124,7 @@ mod tests {
         let capabilities = Capabilities { in_flight_max: 1, rate_per_second: None, per_phone_gap, receipts };
         let id = UpstreamId::new("probe").expect("sane");
         let probe = Probe { id, capabilities, health: watch::Sender::new(Health::Up) };
-        Lingering::new(Arc::new(probe), Duration::from_secs(65), Tasks::new(), stop.clone())
+        Lingering::new(Arc::new(probe), Duration::from_secs(65), Tasks::new(), stop)
     }
 
     fn is_open(link: &Lingering) -> bool {
@@ -127,6 +140,25 @@ mod tests {
         assert!(is_open(&link));
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(!is_open(&link));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_receipts_somebody_else_gets_is_closed_with_its_last_attempt() {
+        let stop = CancellationToken::new();
+        let (attempting, waiting, other) = (lingering(&stop), lingering(&stop), lingering(&stop));
+        for link in [&attempting, &waiting, &other] {
+            link.linger();
+        }
+        waiting.shutdown(Duration::ZERO).await;
+        other.shutdown(Duration::ZERO).await;
+        attempting.leave();
+        waiting.leave();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(is_open(&attempting) && is_open(&other) && !is_open(&waiting));
+        assert!(waiting.is_over() && !other.is_over());
+        attempting.shutdown(Duration::ZERO).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!is_open(&attempting) && is_open(&other));
     }
 
     #[tokio::test(start_paused = true)]

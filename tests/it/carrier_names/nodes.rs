@@ -96,6 +96,8 @@ impl Node {
             delivery,
             carrier: Carrier::new("viettel").expect("sane"),
             channel: Channel::Sms,
+            upstream: UpstreamId("probe".into()),
+            moved: false,
             price: MicroUsd::from_micros(22_000),
             accepted_at: Instant::now(),
             settle_by: Instant::now() + Duration::from_secs(60),

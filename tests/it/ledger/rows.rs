@@ -105,11 +105,12 @@ pub(super) fn failed(delivery: DeliveryId, window: WindowAfter) -> Settlement {
         delivery,
         end: End::Failed { code: FailureCode::NoRoute, carrier_status: None },
         channel: None,
+        unless_moved: false,
         window,
     }
 }
 
 pub(super) fn delivered(delivery: DeliveryId) -> Settlement {
     let end = End::Delivered { carrier_status: CarrierStatus::clean("success") };
-    Settlement { delivery, end, channel: Some(Channel::Sms), window: WindowAfter::Keep }
+    Settlement { delivery, end, channel: Some(Channel::Sms), unless_moved: false, window: WindowAfter::Keep }
 }

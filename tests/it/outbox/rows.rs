@@ -111,7 +111,7 @@ pub(super) async fn end(store: &Store, delivery: DeliveryId, delivered: bool) ->
     } else {
         End::Failed { code: FailureCode::Timeout, carrier_status: None }
     };
-    let settlement = Settlement { delivery, end, channel: None, window: WindowAfter::Keep };
+    let settlement = Settlement { delivery, end, channel: None, unless_moved: false, window: WindowAfter::Keep };
     let settled = store.write(move |tx| {
         let batch = [settlement.clone()];
         Box::pin(async move { settle(tx, &batch).await })

@@ -4,9 +4,14 @@ use tokio::time::Instant;
 
 use super::State;
 use crate::actors::dispatch::attempt::{Begun, Finished, UnderWay, announce, begin, follow};
+use crate::actors::dispatch::ending::Owed;
 use crate::actors::dispatch::links::Blocked;
 use crate::actors::dispatch::waiting::{Next, Waiting};
 use crate::carrier::upstream::Outcome;
+use crate::domain::reference::UpstreamId;
+
+/// Of jobs that some links must not take, so many are looked at for one that may leave.
+const AGAIN_MAX: usize = 16;
 
 impl State {
     /// Lets jobs leave, one account after the other, until no link takes another one.
@@ -27,31 +32,34 @@ impl State {
         }
     }
 
-    /// Those first that not every link may take. One that no link may take for now holds up only its like.
+    /// Those first that not every link may take. One that no link may take for now holds up nobody else.
     fn leave_again(&mut self) -> Option<Blocked> {
-        loop {
+        let (mut at, mut still) = (0, None::<Blocked>);
+        while let Some(waiting) = self.again.get(at).filter(|_| at < AGAIN_MAX).map(Owed::waiting) {
             let now = Instant::now();
-            let waiting = self.again.front()?.waiting();
-            if waiting.is_late(now, self.parts.times) {
-                if let Some(owed) = self.again.pop_front() {
-                    self.too_late(owed);
-                }
+            let is_late = waiting.is_late(now, self.parts.times);
+            let chosen = if is_late { None } else { Some(self.links.choose(now, |upstream| waiting.bars(upstream))) };
+            // A link that it waited for may have gone down since. One that has not been tried yet may come back in time.
+            let barred = |upstream: &UpstreamId| waiting.bars(upstream);
+            let hopeless = !self.links.another(barred) && (!waiting.tried.is_empty() || !self.links.exists(barred));
+            if let Some(Err(blocked)) = chosen
+                && !hopeless
+            {
+                still = Some(still.map_or(blocked, |other| other.or(blocked)));
+                at += 1;
                 continue;
             }
-            let chosen = self.links.choose(now, |upstream| waiting.bars(upstream));
-            // A link that it waited for may have gone down since.
-            let hopeless = chosen.is_err() && !self.links.another(|upstream| waiting.bars(upstream));
-            let Some(owed) = (if hopeless || chosen.is_ok() { self.again.pop_front() } else { None }) else {
-                return chosen.err();
-            };
+            let Some(owed) = self.again.remove(at) else { break };
             match chosen {
-                Ok(link) => self.start(owed.leave(), link, now),
-                Err(_) => {
+                None => self.too_late(owed),
+                Some(Ok(link)) => self.start(owed.leave(), link, now),
+                Some(Err(_)) => {
                     let next = owed.give_up_channel(self.parts.times);
                     self.go_on(next);
                 }
             }
         }
+        still
     }
 
     fn leave_in_turn(&mut self) -> Option<Blocked> {
@@ -70,14 +78,36 @@ impl State {
                         self.start(owed.leave(), link, now);
                     }
                 }
-                Err(blocked) => return Some(blocked),
+                Err(blocked) => {
+                    self.divert();
+                    return Some(blocked);
+                }
             }
         }
     }
 
+    /// While no link takes work, what waits goes on to its next channel, as new orders do: if that takes work.
+    fn divert(&mut self) {
+        if !self.may_divert || self.links.another(|_| false) || !self.is_other_channel_open() {
+            return;
+        }
+        self.may_divert = false;
+        for owed in self.queue.take_if(|owed| owed.waiting().job.channels.after_first().is_some()) {
+            let next = owed.give_up_channel(self.parts.times);
+            self.go_on(next);
+        }
+    }
+
+    fn is_other_channel_open(&self) -> bool {
+        let other = self.parts.channel.other();
+        let lanes = self.parts.lanes.upgrade();
+        lanes.is_some_and(|lanes| {
+            lanes.current().lane(&self.parts.carrier, other).is_some_and(|parts| parts.lane.is_open())
+        })
+    }
+
     /// Starts an attempt on a link that was chosen for it.
     fn start(&mut self, mut waiting: Box<Waiting>, at: usize, now: Instant) {
-        self.throughput.left += 1;
         let attempt = announce(&self.parts, &mut waiting, at, now);
         if self.links.started(at) {
             self.show_links(now);
@@ -89,6 +119,8 @@ impl State {
                 self.conclude(waiting, at, outcome, now, Instant::now());
             }
             Begun::Pending(future) => {
+                // The place is the right to leave in time.
+                waiting.job.slot.free();
                 follow(&self.parts, UnderWay { waiting, link: at, started: now, departed }, future);
             }
         }
@@ -102,9 +134,9 @@ impl State {
 
     /// An attempt has its outcome.
     fn conclude(&mut self, waiting: Box<Waiting>, at: usize, outcome: Outcome, started: Instant, now: Instant) {
-        self.meters.attempted(&outcome, now.saturating_duration_since(started));
-        let link = self.links.get(at);
-        link.attempted(&outcome);
+        let took = now.saturating_duration_since(started);
+        self.meters.attempted(&outcome, took);
+        self.links.get(at).attempted(&outcome, took);
         if matches!(outcome, Outcome::Accepted | Outcome::Ambiguous { .. }) {
             self.meters.acknowledged(self.parts.times.accepted_at(waiting.job.settle_by), now);
         }
@@ -121,12 +153,16 @@ impl State {
         self.go_on(next);
     }
 
-    fn go_on(&mut self, next: Next) {
+    pub(super) fn go_on(&mut self, next: Next) {
         match next {
             Next::Nothing => {}
-            Next::Link(owed) => {
+            Next::Link(mut owed) => {
                 self.meters.tried_again.increment(1);
-                if self.retired { self.hand_over(owed) } else { self.push(owed) }
+                if self.retired {
+                    return self.hand_over(owed);
+                }
+                owed.move_to(&self.parts);
+                self.push(owed);
             }
             Next::Channel(owed) => {
                 self.meters.fallbacks.increment(1);

@@ -1,6 +1,7 @@
 //! New routes while the house runs.
 
 use super::*;
+use crate::telemetry::Metrics;
 
 const VOICE: Channel = Channel::Voice;
 
@@ -80,6 +81,55 @@ async fn a_channel_that_is_no_more_sends_what_waits_to_the_next_or_ends_it() {
     assert_eq!(ended.await, Ok(DispatchAnswer::Refused));
     assert_eq!(out.await, Ok(DispatchAnswer::Out));
     assert_eq!(fake.channels(), [Channel::Sms]);
+    house.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_channel_that_is_no_more_ends_its_delivery_at_once() {
+    let fake = Arc::new(FakeLink::new("fake", None, 10));
+    let both = link(&fake);
+    let voice_and_sms = [VOICE, Channel::Sms].map(|channel| plan(channel, &[(&both, 1)]));
+    let mut house = House::with(vec![Arc::clone(&fake)], voice_and_sms.into()).await;
+    assert_eq!(house.send_one().await, DispatchAnswer::Out);
+    house.dispatch.exchange(vec![plan(VOICE, &[(&both, 1)])]).await.expect("starts");
+    house.fail_by_receipt().await;
+    let settled = house.settled();
+    assert_eq!((settled.len(), settled[0].channel, settled[0].window), (1, Some(VOICE), WindowAfter::Keep));
+    assert_eq!(fake.channels(), [VOICE]);
+    house.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_operators_see_is_of_the_routes_in_force() {
+    let metrics = Metrics::install().expect("the only recorder");
+    let shows = |gauge: &str, value: u8| metrics.render().lines().any(|line| line == format!("{gauge} {value}"));
+    let [old, new, gone] = ["same", "same", "gone"].map(|name| Arc::new(FakeLink::new(name, None, 10)));
+    let leaving = link(&gone);
+    let plans = vec![plan(VOICE, &[(&link(&old), 1), (&leaving, 1)]), plan(Channel::Sms, &[(&leaving, 1)])];
+    let mut house = House::with(vec![Arc::clone(&old), Arc::clone(&new), gone], plans).await;
+    settle_down().await;
+    let (up, left) = ("nexo_link_up{link=\"same\"}", "nexo_link_up{link=\"gone\"}");
+    let open = |channel: &str| format!("nexo_queue_open{{carrier=\"viettel\",channel=\"{channel}\"}}");
+    assert!(
+        shows(up, 1) && shows(left, 1) && shows(&open("voice"), 1) && shows(&open("sms"), 1),
+        "{}",
+        metrics.render()
+    );
+    // One that is only prepared says nothing under the name of the one in use.
+    new.health.send_replace(Health::Down);
+    let prepared = link(&new);
+    assert!(shows(up, 1));
+    new.health.send_replace(Health::Up);
+    house.dispatch.exchange(vec![plan(VOICE, &[(&prepared, 1)])]).await.expect("starts");
+    settle_down().await;
+    // What leaves says nothing under the name of the one that came.
+    old.health.send_replace(Health::Down);
+    assert_eq!(house.send_one().await, DispatchAnswer::Out);
+    assert!(
+        shows(up, 1) && shows(left, 0) && shows(&open("voice"), 1) && shows(&open("sms"), 0),
+        "{}",
+        metrics.render()
+    );
     house.finish().await;
 }
 

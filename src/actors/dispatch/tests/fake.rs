@@ -19,6 +19,8 @@ pub(super) struct FakeLink {
     pub(super) script: StdMutex<Script>,
     pub(super) seen: StdMutex<Vec<(DeliveryId, Channel, Instant)>>,
     pub(super) closed: StdMutex<bool>,
+    /// When it was asked for its health so many times, it is up just before the next.
+    pub(super) up_after: StdMutex<Option<usize>>,
 }
 
 impl fmt::Debug for FakeLink {
@@ -42,6 +44,7 @@ impl FakeLink {
             script: StdMutex::new(Box::new(|_| async { Outcome::Accepted }.boxed())),
             seen: StdMutex::default(),
             closed: StdMutex::default(),
+            up_after: StdMutex::default(),
         }
     }
 
@@ -80,6 +83,13 @@ impl Upstream for FakeLink {
     }
 
     fn health(&self) -> watch::Receiver<Health> {
+        let mut up_after = self.up_after.lock().expect("not poisoned");
+        *up_after = up_after.and_then(|asks| {
+            if asks == 0 {
+                self.health.send_replace(Health::Up);
+            }
+            asks.checked_sub(1)
+        });
         self.health.subscribe()
     }
 

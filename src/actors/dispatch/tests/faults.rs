@@ -40,6 +40,36 @@ async fn a_breaker_opens_refuses_and_is_probed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_refuses_everything_of_ours_rests_and_one_that_refuses_phones_does_not() {
+    for (class, rests) in [(FailureClass::Misconfigured, true), (FailureClass::Rejected, false)] {
+        let fakes = ["a", "b"].map(|name| Arc::new(FakeLink::new(name, None, 10)));
+        let [a, b] = [&fakes[0], &fakes[1]].map(link);
+        let mut house = House::with(fakes.to_vec(), vec![plan(Channel::Voice, &[(&a, 1), (&b, 1)])]).await;
+        let refused = Outcome::Refused { class, status: CarrierStatus::clean("no") };
+        fakes[0].answer(refused.clone(), refused);
+        for _ in 0..20 {
+            let answer = house.send_one().await;
+            assert!(!rests || answer == DispatchAnswer::Out, "the other link is well");
+        }
+        assert_eq!(fakes[0].seen().len(), if rests { 3 } else { 10 });
+        house.finish().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_comes_up_while_its_queue_starts_is_up() {
+    let fake = Arc::new(FakeLink::new("fake", None, 10));
+    fake.health.send_replace(Health::Down);
+    let plans = vec![plan(Channel::Voice, &[(&link(&fake), 1)])];
+    // Between the first look of the queue and the moment from which it is told of changes.
+    *fake.up_after.lock().expect("not poisoned") = Some(1);
+    let mut house = House::with(vec![fake], plans).await;
+    settle_down().await;
+    assert_eq!(house.send_one().await, DispatchAnswer::Out);
+    house.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_link_that_is_down_takes_nothing_and_comes_back() {
     let mut house = House::new(None, 10).await;
     assert!(house.dispatch.any_link_up());

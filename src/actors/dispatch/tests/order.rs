@@ -53,7 +53,9 @@ async fn a_flood_of_one_account_does_not_hold_up_another() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_leave_in_time_is_settled_and_never_sent() {
-    let mut house = House::new(None, 2).await;
+    let fake = Arc::new(FakeLink::new("fake", None, 2));
+    let plans = vec![plan(Channel::Voice, &[(&link(&fake), 1)])];
+    let mut house = House::with(vec![fake], plans).await;
     // The window is full for four seconds, then again: the third pair would leave after eight.
     house.link.script(|_| {
         async {
@@ -63,7 +65,7 @@ async fn what_cannot_leave_in_time_is_settled_and_never_sent() {
         .boxed()
     });
     let start = Instant::now();
-    let jobs: Vec<_> = (0..6).map(|_| house.send(1)).collect();
+    let jobs: Vec<_> = (0..6).map(|number| house.send(number % 2)).collect();
     let mut answers = Vec::new();
     for (_, answered) in jobs {
         answers.push(answered.await.expect("answered"));
@@ -105,7 +107,11 @@ async fn a_window_is_never_exceeded() {
         }
         .boxed()
     });
-    let jobs: Vec<_> = (0..30).map(|_| house.send(1)).collect();
+    let mut jobs = Vec::new();
+    for number in 0..30 {
+        jobs.push(house.send(number % 10));
+        tokio::time::sleep(Duration::from_millis(12)).await;
+    }
     for (_, answered) in jobs {
         assert_eq!(answered.await, Ok(DispatchAnswer::Out));
     }

@@ -86,6 +86,33 @@ async fn what_was_refused_goes_to_the_next_channel_and_ambiguous_goes_nowhere() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_for_trouble_of_the_link_goes_by_another_link_first() {
+    for class in [FailureClass::Misconfigured, FailureClass::Congestion] {
+        let (mut house, [a, b, c]) = three_links().await;
+        let refused = Outcome::Refused { class, status: CarrierStatus::clean("RINVSRCADR 0x0A") };
+        a.answer(refused.clone(), refused.clone());
+        for _ in 0..2 {
+            assert_eq!(house.send_one().await, DispatchAnswer::Out);
+        }
+        assert_eq!((a.seen().len(), b.seen().len(), c.seen().len()), (1, 2, 0));
+        b.answer(refused.clone(), refused);
+        assert_eq!(house.send_one().await, DispatchAnswer::Out);
+        assert_eq!(c.seen().len(), 1);
+        house.finish().await;
+    }
+    // What is the phone's trouble, another link has too.
+    for class in [FailureClass::Rejected, FailureClass::Unreachable, FailureClass::WrongNetwork, FailureClass::Expired]
+    {
+        let (mut house, [a, b, c]) = three_links().await;
+        let refused = Outcome::Refused { class, status: CarrierStatus::clean("no") };
+        a.answer(refused.clone(), refused);
+        assert_eq!(house.send_one().await, DispatchAnswer::Out);
+        assert_eq!((a.seen().len(), b.seen().len(), c.seen().len()), (1, 0, 1));
+        house.finish().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_number_that_the_carrier_does_not_know_fails_on_every_channel_at_once() {
     let (mut house, [a, b, c]) = three_links().await;
     a.answer(invalid(), invalid());
@@ -163,6 +190,52 @@ async fn a_paused_link_takes_nothing_new_and_what_waits_ends_in_time_or_leaves_w
     house.finish().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_links_that_went_away_takes_the_second_channel_at_once() {
+    let fakes = [FakeLink::new("a", Some(20), 100), FakeLink::new("c", None, 100)].map(Arc::new);
+    let [a, c] = [&fakes[0], &fakes[1]].map(link);
+    let mut house = House::with(fakes.to_vec(), vec![plan(VOICE, &[(&a, 1)]), plan(SMS, &[(&c, 1)])]).await;
+    let slot = house.reserve(2).expect("a place");
+    let (mut job, voice_only) = house.job(2, slot);
+    job.channels = Channels::only(VOICE);
+    let jobs: Vec<_> = (0..40).map(|_| house.send(1)).collect();
+    house.dispatch.enqueue(job);
+    settle_down().await;
+    let start = Instant::now();
+    let paused = house.dispatch.pause(&fakes[0].id, true);
+    for (_, answered) in jobs {
+        assert_eq!(answered.await, Ok(DispatchAnswer::Out));
+    }
+    assert!(paused && start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(fakes[1].seen().len() > 30 && house.settled().is_empty());
+    assert_eq!(voice_only.await, Ok(DispatchAnswer::Refused), "it has no other channel, and waits in time");
+    assert!(start.elapsed() > Duration::from_secs(4));
+    house.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_leave_on_its_channel_ends_on_its_last_one() {
+    let (mut house, [a, b, c]) = three_links().await;
+    let slots = [house.reserve(1), house.reserve(1)].map(|slot| slot.expect("a place"));
+    for link in [&a, &b, &c] {
+        link.health.send_replace(Health::Down);
+    }
+    settle_down().await;
+    let answers = slots.map(|slot| {
+        let (job, answered) = house.job(1, slot);
+        house.dispatch.enqueue(job);
+        answered
+    });
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(house.settled().is_empty(), "SMS may still come back");
+    c.health.send_replace(Health::Up);
+    for answered in answers {
+        assert_eq!(answered.await, Ok(DispatchAnswer::Out));
+    }
+    assert_eq!((a.seen().len(), b.seen().len(), c.seen().len()), (0, 0, 2));
+    house.finish().await;
+}
+
 /// Voice by `tkc`, which refuses a phone for 30 s after a call; SMS by `tkc` and, if so, by `other`.
 async fn gapped(other: bool) -> (House, [Arc<FakeLink>; 2]) {
     let mut tkc = FakeLink::new("tkc", None, 10);
@@ -195,6 +268,21 @@ async fn an_upstream_with_a_gap_is_not_used_again_after_it_took_an_attempt() {
         assert_eq!(tkc.channels(), [VOICE, VOICE, SMS]);
         house.finish().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_channel_that_must_avoid_an_upstream_waits_for_a_link_that_is_away_for_a_moment() {
+    let (mut house, [tkc, other]) = gapped(true).await;
+    assert_eq!(house.send_one().await, DispatchAnswer::Out);
+    other.health.send_replace(Health::Down);
+    settle_down().await;
+    house.fail_by_receipt().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(house.settled().is_empty() && other.seen().is_empty());
+    other.health.send_replace(Health::Up);
+    settle_down().await;
+    assert_eq!((tkc.channels(), other.channels()), (vec![VOICE], vec![SMS]));
+    house.finish().await;
 }
 
 #[tokio::test(start_paused = true)]

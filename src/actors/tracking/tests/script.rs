@@ -28,6 +28,8 @@ pub(super) enum Fault {
 pub(super) struct Rows {
     pub(super) ended: HashMap<DeliveryId, End>,
     pub(super) answers: Vec<AnswerRecord>,
+    /// Those of deliveries that went on; else it is the voice channel that was charged for.
+    pub(super) channels: HashMap<DeliveryId, Channel>,
     pub(super) faults: VecDeque<Fault>,
     pub(super) poison: Option<DeliveryId>,
     pub(super) transactions: usize,
@@ -57,8 +59,11 @@ impl Script {
 
 fn apply(rows: &mut Rows, batch: &Batch) -> Settlements {
     rows.answers.extend(batch.answers.iter().cloned());
+    rows.channels.extend(batch.moves.iter().map(|moved| (moved.delivery, moved.channel)));
     let mut end = |settlement: &Settlement| {
-        if rows.ended.contains_key(&settlement.delivery) {
+        let on = rows.channels.get(&settlement.delivery).copied();
+        let has_moved = settlement.unless_moved && on.is_some() && on != settlement.channel;
+        if has_moved || rows.ended.contains_key(&settlement.delivery) {
             return Settled::Unchanged;
         }
         rows.ended.insert(settlement.delivery, settlement.end.clone());

@@ -1,0 +1,52 @@
+//! A reload that changes an upstream whose SMSC allows no more sessions than the old link has.
+
+use super::*;
+
+/// Leads to `to`, for one connection at a time; what comes while there is one is closed.
+async fn one_at_a_time(to: SocketAddr) -> (SocketAddr, impl Future<Output = ()>) {
+    let gate = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = gate.local_addr().expect("bound");
+    let serve = async move {
+        let mut through = JoinSet::new();
+        loop {
+            let (mut client, _) = gate.accept().await.expect("accepts");
+            while through.try_join_next().is_some() {}
+            if through.is_empty() {
+                through.spawn(async move {
+                    let mut smsc = tokio::net::TcpStream::connect(to).await.expect("connects");
+                    let _cut = tokio::io::copy_bidirectional(&mut client, &mut smsc).await;
+                });
+            }
+        }
+    };
+    (address, serve)
+}
+
+pub(super) async fn changed(engine: Engine) {
+    let mut scene = Scene::set(engine).await;
+    let written = scene.smsc("vt_smsc", 700).await;
+    let centre = written.split('"').find_map(|word| word.parse().ok()).expect("its address is written");
+    let (gate, serve) = one_at_a_time(centre).await;
+    scene.running.spawn(serve);
+    let written = format!("{}reconnect_max_ms = 200\n", written.replace(&centre.to_string(), &gate.to_string()));
+    let carriers = "[carrier.viettel]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\nsms = [{ upstream = \"vt_smsc\" }]";
+    scene.write(carriers, &[&written]);
+    let (node, customer) = scene.open().await;
+    all_up(&node, 1).await;
+    let before = customer.send(&phone(1)).await.expect(202).string("id");
+    scene.write(carriers, &[&format!("{written}text = \"Ma: {{code}}\"\n")]);
+    assert!(node.running.reload.now().await);
+    let after = until("the new one is bound", async || {
+        let answer = customer.send(&phone(100_000 + rand::random_range(0..500_000))).await;
+        (answer.status == 202).then(|| answer.string("id"))
+    })
+    .await;
+    for id in [&before, &after] {
+        assert_eq!(
+            customer.ended(id).await["status"],
+            "delivered",
+            "the new one gets receipts of the old one's messages"
+        );
+    }
+    scene.close().await;
+}
