@@ -8,14 +8,14 @@ mod proof;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::carrier::http::receipt::{self, Told};
 use crate::carrier::upstream::ReceiptSink;
@@ -32,6 +32,8 @@ use crate::telemetry::names;
 const ROUTES: [&str; 2] = ["/callbacks/{upstream}", "unknown callback"];
 /// A receipt that is not durable by then is brought again.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+/// An address that no upstream allows is told of so often: it may be a provider's new one, or anybody's.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// One upstream's callbacks.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub struct Callbacks {
     sink: Arc<dyn ReceiptSink>,
     body_bytes_max: usize,
     trusted_proxies: Vec<IpNet>,
+    /// When somebody was last told to have been turned away.
+    told: Mutex<Option<Instant>>,
 }
 
 /// Why a callback is refused, in the words of the metrics.
@@ -97,7 +101,16 @@ impl Callbacks {
     #[must_use]
     pub fn new(config: &CallbacksConfig, receivers: Receivers, sink: Arc<dyn ReceiptSink>) -> Self {
         let trusted_proxies = config.trusted_proxies.clone();
-        Self { receivers, sink, body_bytes_max: config.body_bytes_max, trusted_proxies }
+        Self { receivers, sink, body_bytes_max: config.body_bytes_max, trusted_proxies, told: Mutex::new(None) }
+    }
+
+    /// An operator whose provider has a new address sees why no receipt comes.
+    fn tell_of(&self, peer: IpAddr) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!(%peer, "no upstream's `allow` has this address, and no trusted proxy: it gets no connection for callbacks");
+        }
     }
 
     /// Takes one receipt; the word for the metrics.
@@ -132,7 +145,11 @@ impl Handler for Callbacks {
     const ROUTES: &'static [&'static str] = &ROUTES;
 
     fn admits(&self, peer: IpAddr) -> bool {
-        is_trusted(peer.to_canonical(), &self.trusted_proxies) || self.receivers.any_admits(peer)
+        let admits = is_trusted(peer.to_canonical(), &self.trusted_proxies) || self.receivers.any_admits(peer);
+        if !admits {
+            self.tell_of(peer);
+        }
+        admits
     }
 
     async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {

@@ -188,8 +188,8 @@ impl Link {
     /// An attempt that kept its place for `held` has its outcome.
     pub(super) fn attempted(&self, outcome: &Outcome, held: Duration) {
         self.meters.attempted(outcome);
-        // What was not sent says nothing of how fast the carrier is.
-        if !matches!(outcome, Outcome::NotSent { .. }) {
+        // What was not taken says nothing of how fast the carrier takes: it may refuse at once for being full.
+        if !matches!(outcome, Outcome::NotSent { .. } | Outcome::Refused { .. }) {
             self.held.heard(held);
         }
     }

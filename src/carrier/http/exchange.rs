@@ -32,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 pub(in crate::carrier) struct Answer {
     pub(in crate::carrier) status: u16,
     pub(super) retry_after: Option<Duration>,
-    /// It says that it is HTML: whatever answered, it was not the provider's API.
+    /// It is a page: whatever answered, it was not the provider's API. (Plain words that a script labels HTML are none.)
     pub(super) is_html: bool,
     /// Empty if it is too long to be read.
     pub(in crate::carrier) body: Bytes,
@@ -119,6 +119,7 @@ async fn read(response: Response<Incoming>) -> hyper::Result<(Answer, bool)> {
         }
         text.extend_from_slice(piece);
     }
+    answer.is_html &= matches!(text.trim_ascii_start(), [] | [b'<', ..]);
     answer.body = text.into();
     Ok((answer, true))
 }

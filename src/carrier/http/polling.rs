@@ -1,17 +1,19 @@
 //! Receipts that are fetched, for providers that bring none: asked for every now and then until the delivery settles.
 //!
-//! Who asks keeps the provider's pace as attempts do, and asks ever less often where there is no answer. What is asked for lives in
-//! memory: when the link is closed it is asked for once more, and after a restart by nobody; the delivery ends by its settle time.
+//! Who asks keeps a pace of the same size as attempts do, but its own: what waits to be asked for takes no attempt's place. Where
+//! there is no answer it asks ever less often, and always once more shortly before the end. What is asked for lives in memory: when the link is closed it is asked for once more, and after a restart by nobody; the delivery ends by its settle time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 use super::receipt::{self, Told};
 use super::request::Prepared;
+use super::throttle::Throttle;
+use crate::carrier::pace::Pace;
 use crate::carrier::upstream::{Attempt, Receipt, ReceiptState, Subject};
 use crate::config::upstreams::http::{HttpConfig, PollConfig};
 use crate::domain::reference::Reference;
@@ -24,6 +26,8 @@ const AWAITED_SECONDS: usize = 70;
 const ASKING: (usize, usize) = (16, 256);
 /// So many times longer than the settings say the pause becomes while there is no answer.
 const SLOWER_MAX: u32 = 8;
+/// The last look is so long before the delivery settles.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// The pause before a receipt that is not durable is put again.
 const PUT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -31,6 +35,8 @@ const PUT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct Polls {
     awaited: Arc<Semaphore>,
     asking: Semaphore,
+    pub(super) throttle: Throttle,
+    pace: Option<Pace>,
 }
 
 impl Polls {
@@ -38,7 +44,23 @@ impl Polls {
         let rate = config.rate_per_second.and_then(|rate| usize::try_from(rate).ok()).unwrap_or(0);
         let awaited = rate.saturating_mul(AWAITED_SECONDS).clamp(AWAITED, AWAITED_MAX);
         let asking = config.in_flight_max.clamp(ASKING.0, ASKING.1);
-        Self { awaited: Arc::new(Semaphore::new(awaited)), asking: Semaphore::new(asking) }
+        Self {
+            awaited: Arc::new(Semaphore::new(awaited)),
+            asking: Semaphore::new(asking),
+            throttle: Throttle::new(),
+            pace: config.rate_per_second.map(Pace::new),
+        }
+    }
+
+    /// Waits until one more may be asked for; `false` if that is not before `settle_by`.
+    async fn pass(&self, settle_by: Instant) -> bool {
+        while let Some(Err(due)) = self.pace.as_ref().map(Pace::take) {
+            if due >= settle_by {
+                return false;
+            }
+            sleep_until(due).await;
+        }
+        self.throttle.pass(settle_by).await
     }
 }
 
@@ -78,9 +100,10 @@ impl Shared {
 
     async fn ask(&self, prepared: &Prepared, subject: &Subject, every: Duration, settle_by: Instant) {
         let (mut said, mut pause) = (None, every);
-        while Instant::now() + pause < settle_by {
-            sleep(pause).await;
-            if !self.throttle.pass(settle_by).await {
+        let last_look = settle_by.checked_sub(LAST_LOOK).unwrap_or(settle_by);
+        while Instant::now() < last_look {
+            sleep_until((Instant::now() + pause).min(last_look)).await;
+            if !self.polls.pass(settle_by).await {
                 break;
             }
             let told = match self.ask_once(prepared, subject, settle_by).await {
@@ -125,15 +148,20 @@ impl Shared {
         let asked = match self.lines.exchange(settle_by, || prepared.request()).await {
             Ok(answer) => match answer.status {
                 200..=299 => {
+                    self.polls.throttle.went_well();
                     let told = receipt::of_poll(&poll.mapping, &self.id, subject.clone(), &answer.body);
                     told.map_or(Asked::Nothing, Asked::Told)
                 }
                 429 => {
-                    self.throttle.slow_down(sent_at, answer.retry_after);
-                    Asked::Trouble
+                    self.polls.throttle.slow_down(sent_at, answer.retry_after);
+                    self.meters.polled("throttled");
+                    return Asked::Trouble;
                 }
                 // Not known yet, perhaps.
-                404 => Asked::Nothing,
+                404 => {
+                    self.polls.throttle.went_well();
+                    Asked::Nothing
+                }
                 _ => Asked::Trouble,
             },
             Err(_undone) => Asked::Trouble,

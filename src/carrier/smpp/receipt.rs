@@ -144,8 +144,11 @@ fn of_number(state: u8) -> Option<Said<'static>> {
 /// The words of a text: 7 letters by the book, whole words from some.
 fn of_word(word: &str) -> Said<'_> {
     let upper = word.to_ascii_uppercase();
+    let letters = upper.bytes().take_while(u8::is_ascii_alphabetic).count();
+    // Not the beginning of a longer word, which may say the contrary (DELIVERY_FAILED).
+    let is_whole = !upper.as_bytes().get(letters).is_some_and(|next| next.is_ascii_digit() || b"_-".contains(next));
     let state = match upper.as_bytes() {
-        b"DELIVRD" | b"DELIVERED" | b"DELIVERD" => ReceiptState::Delivered,
+        _ if is_whole && matches!(&upper[..letters], "DELIVRD" | "DELIVERED" | "DELIVERD") => ReceiptState::Delivered,
         [b'U', b'N', b'D', b'E', b'L', ..] => ReceiptState::Failed(FailureClass::Unreachable),
         [b'E', b'X', b'P', b'I', b'R', ..] => ReceiptState::Failed(FailureClass::Expired),
         [b'D', b'E', b'L', b'E', b'T', ..]
@@ -155,7 +158,6 @@ fn of_word(word: &str) -> Said<'_> {
         | [b'U', b'N', b'K', b'N', b'O', ..] => ReceiptState::Failed(FailureClass::Rejected),
         _ => ReceiptState::InProgress,
     };
-    let letters = upper.bytes().take_while(u8::is_ascii_alphabetic).count();
     // What is no word is a number of theirs.
     let shown = if letters == 0 { leading(&upper, 4) } else { leading(&upper[..letters], 10) };
     (state, Cow::Owned(shown.to_owned()))

@@ -24,8 +24,7 @@ static FREE_WINDOWS: Statement = Statement::new(
     &[Type::I64, Type::Id, Type::I64, Type::I64],
     &[],
     "WITH r(phone_key, delivery, hold_us, kept) AS ({rows}) \
-     UPDATE cooldown_windows SET until_us = CASE WHEN r.hold_us = 0 AND r.kept = 0 THEN 0 \
-     WHEN r.kept = 1 AND cooldown_windows.until_us > {now_us} + r.hold_us THEN cooldown_windows.until_us \
+     UPDATE cooldown_windows SET until_us = CASE WHEN r.kept = 1 AND cooldown_windows.until_us > {now_us} + r.hold_us THEN cooldown_windows.until_us \
      ELSE {now_us} + r.hold_us END \
      FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
 );

@@ -87,6 +87,17 @@ async fn a_provider_that_answers_html_has_not_said_yes() {
 }
 
 #[tokio::test]
+async fn plain_words_that_a_script_labels_html_are_no_page() {
+    for (body, outcome) in [("OK", Outcome::Accepted), (" \n<!doctype html>", ambiguous("HTTP 200"))] {
+        let answer = Does::Answers("200 OK", "Content-Type: text/html\r\n", body.to_owned());
+        let provider = Provider::start([answer]).await;
+        let rules = "answers = [{ status = \"2xx\", means = \"accepted\" }]\nreceipts = \"charged\"";
+        let (link, _) = link(&settings(&provider.address.to_string(), rules));
+        assert_eq!(link.dispatch(attempt()).await, outcome, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_is_no_yes_to_a_rule_that_does_not_look_into_it() {
     let provider =
         Provider::start([Does::Answers("200 OK", "Content-Type: TEXT/HTML; charset=utf-8\r\n", String::new())]).await;

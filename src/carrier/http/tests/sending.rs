@@ -190,20 +190,28 @@ async fn what_is_asked_for_is_asked_for_once_more_when_the_link_is_closed() {
 }
 
 #[tokio::test]
-async fn who_is_told_to_ask_less_asks_less_and_attempts_wait_as_well() {
+async fn who_is_told_to_ask_less_asks_less_and_takes_no_attempts_place() {
     let slower = Does::Answers("429 Too Many Requests", "Retry-After: 1\r\n", String::new());
     let provider = Provider::start([taken(), slower, taken()]).await;
     let (link, _) = awaiting(&provider, 100).await;
     provider.received(2).await;
     let throttled = async {
         // The answer to the second request may still be on its way to the link.
-        while link.shared.throttle.is_free() {
+        while link.shared.polls.throttle.is_free() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, throttled).await.expect("the link pauses");
-    let outcome = link.dispatch(leaving_within(Duration::from_millis(50))).await;
-    assert_eq!(super::status_of(&outcome), "throttled");
+    assert_eq!(link.dispatch(leaving_within(Duration::from_secs(5))).await, Outcome::Accepted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_seldom_it_is_asked_the_last_look_is_shortly_before_the_end() {
+    let not_yet = Does::json("404 Not Found", "{}");
+    let provider = Provider::start([taken(), not_yet, Does::json("200 OK", r#"{"state":"done"}"#)]).await;
+    let (_link, sink) = awaiting(&provider, 60_000).await;
+    tokio::time::sleep(Duration::from_secs(66)).await;
+    assert_eq!((provider.got().len(), sink.told().receipts.len()), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]

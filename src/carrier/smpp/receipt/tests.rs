@@ -50,6 +50,11 @@ fn every_word_has_a_state_and_only_ends_end() {
         ("ENROUTE", ReceiptState::InProgress),
         ("BUFFRED", ReceiptState::InProgress),
         ("DELIVERD", ReceiptState::Delivered),
+        ("DELIVRD.", ReceiptState::Delivered),
+        ("DELIVRD|000", ReceiptState::Delivered),
+        ("DELIVRD_NOT", ReceiptState::InProgress),
+        ("DELIVRD2", ReceiptState::InProgress),
+        ("DELIVERED-FAILED", ReceiptState::InProgress),
         ("DELIVERY_FAILED", ReceiptState::InProgress),
         ("DELIVFAIL", ReceiptState::InProgress),
     ] {

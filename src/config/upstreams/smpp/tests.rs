@@ -46,6 +46,7 @@ fn every_mistake_is_named_by_its_field() {
         ("sender_ton = 99", "sender_ton: "),
         ("refused_wait_ms = 1000", "refused_wait_ms: "),
         ("reconnect_max_ms = 100", "reconnect_max_ms: "),
+        ("reconnect_min_ms = 5000\nreconnect_max_ms = 4999", "reconnect_max_ms: "),
         ("first_sequence = 0", "first_sequence: "),
         ("pasword = 1", "unknown field `pasword`"),
         ("bind = \"both\"", "unknown variant `both`"),

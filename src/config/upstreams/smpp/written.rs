@@ -8,6 +8,9 @@ use super::{BindMode, IdBase, Receipts, Sender, SmppConfig, SmppTls, Validity};
 use crate::config::SecretText;
 use crate::domain::short_text::{AlphabetChoice, ShortText};
 
+/// Short enough that a link is back within 15 seconds of its SMSC.
+const RECONNECT_MAX_MS: u64 = 4_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
@@ -56,8 +59,7 @@ pub(super) struct Written {
     enquire_timeout_ms: u64,
     #[serde(default = "half_a_second")]
     reconnect_min_ms: u64,
-    #[serde(default = "four_seconds")]
-    reconnect_max_ms: u64,
+    reconnect_max_ms: Option<u64>,
     #[serde(default = "a_minute")]
     refused_wait_ms: u64,
     #[serde(default = "first")]
@@ -90,8 +92,8 @@ const fn half_a_second() -> u64 {
     500
 }
 
-const fn four_seconds() -> u64 {
-    4_000
+fn reconnect_max(min_ms: u64, written_ms: Option<u64>) -> u64 {
+    written_ms.unwrap_or_else(|| min_ms.max(RECONNECT_MAX_MS))
 }
 
 const fn ten_seconds() -> u64 {
@@ -173,7 +175,7 @@ impl TryFrom<Written> for SmppConfig {
             enquire_idle_ms: written.enquire_idle_ms,
             enquire_timeout_ms: written.enquire_timeout_ms,
             reconnect_min_ms: written.reconnect_min_ms,
-            reconnect_max_ms: written.reconnect_max_ms,
+            reconnect_max_ms: reconnect_max(written.reconnect_min_ms, written.reconnect_max_ms),
             refused_wait_ms: written.refused_wait_ms,
             first_sequence: written.first_sequence,
         })
@@ -201,7 +203,8 @@ fn check(written: &Written, problems: &mut Problems) {
     problems.within("enquire_idle_ms", written.enquire_idle_ms, 100, 600_000);
     problems.within("enquire_timeout_ms", written.enquire_timeout_ms, 100, 120_000);
     problems.within("reconnect_min_ms", written.reconnect_min_ms, 10, 60_000);
-    problems.within("reconnect_max_ms", written.reconnect_max_ms, written.reconnect_min_ms, 600_000);
+    let reconnect_max_ms = reconnect_max(written.reconnect_min_ms, written.reconnect_max_ms);
+    problems.within("reconnect_max_ms", reconnect_max_ms, written.reconnect_min_ms, 600_000);
     // An SMSC locks an account that knocks with a wrong password.
     problems.within("refused_wait_ms", written.refused_wait_ms, 60_000, 300_000);
     problems.within("first_sequence", written.first_sequence.into(), 1, 0x7FFF_FFFF);
