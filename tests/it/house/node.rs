@@ -140,10 +140,16 @@ impl Node {
 
     /// The sum of a metric over all its labels; 0 if it was never counted.
     pub async fn metric(&self, name: &str) -> f64 {
+        self.metric_of(name, &[]).await
+    }
+
+    /// The sum of the series of a metric that have all of `labels`, as they are written.
+    pub async fn metric_of(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.ask_ops("/metrics").await.expect("metrics").expect(200).text;
         let of = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
-            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().expect("a number"))
+            let is_meant = series.split('{').next() == Some(name) && labels.iter().all(|label| series.contains(label));
+            is_meant.then(|| value.parse::<f64>().expect("a number"))
         };
         text.lines().filter_map(of).sum()
     }
