@@ -207,18 +207,6 @@ impl Store {
         }
     }
 
-    /// Has the writer of a SQLite file compile `statements` now, in every form: the longest takes milliseconds, for which the
-    /// first burst after a start would wait. Postgres prepares each in one form, when it is first used.
-    ///
-    /// # Errors
-    /// [`StoreError::Internal`] if one does not fit the schema.
-    pub async fn compile(&self, statements: Vec<&'static Statement>) -> Result<(), StoreError> {
-        match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.compile(statements).await,
-            Engine::Postgres(_) => Ok(()),
-        }
-    }
-
     /// Closes the connections; transactions after this fail.
     pub fn close(&self) {
         if let Engine::Postgres(postgres) = &*self.engine {

@@ -13,8 +13,8 @@ use crate::config::carriers::{CarrierTable, CarrierTableError};
 use crate::config::upstreams::UpstreamConfig;
 use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
-use crate::records::acceptance::{self, ID_SKEW_MAX, WINDOW};
-use crate::records::{keyring, settlement};
+use crate::records::acceptance::{ID_SKEW_MAX, WINDOW};
+use crate::records::keyring;
 use crate::store::{Store, StoreError};
 use crate::wire::tls;
 
@@ -102,7 +102,6 @@ pub(super) async fn open_store(
         tracing::info!(versions = ?applied, "migrations applied");
     }
     store.remember_windows(WINDOW, ID_SKEW_MAX).await?;
-    store.compile([acceptance::statements(), settlement::statements()].concat()).await?;
     let enrolled = Arc::clone(keyring);
     let enrol = store
         .write(move |tx| {

@@ -112,12 +112,6 @@ static LOCK_WALLETS: Statement = Statement::new(
 
 static CLOCK: Statement = Statement::new("clock", &[], &[], "SELECT {now_us}");
 
-/// What every batch runs.
-#[must_use]
-pub fn statements() -> Vec<&'static Statement> {
-    vec![&CLAIM_WINDOWS, &LOCK_WALLETS, &writes::WRITE_WALLETS, &writes::WRITE_DELIVERIES]
-}
-
 /// A wallet under lock, and what else the same statement read.
 struct Wallets {
     by_account: HashMap<AccountId, Buckets>,

@@ -54,12 +54,6 @@ static END: Statement = Statement::new(
      deliveries.status",
 );
 
-/// What every batch runs.
-#[must_use]
-pub fn statements() -> Vec<&'static Statement> {
-    vec![&END]
-}
-
 static LOCK_WALLETS: Statement = Statement::new(
     "wallets.lock_for_refund",
     &[Type::Id],

@@ -24,7 +24,7 @@ use self::threads::{Job, connect, on_thread, private_file, spawn};
 pub(super) use self::tx::SqliteTx;
 use super::error::{CommitError, StoreError};
 use super::reads::Reader;
-use super::statement::{Scalar, Statement};
+use super::statement::Scalar;
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
 use crate::domain::ids::BatchId;
@@ -143,13 +143,6 @@ impl Sqlite {
 
     pub(super) async fn remember_windows(&self, window: Duration, skew: Duration) -> Result<(), StoreError> {
         let job = on_thread(&self.writer, move |tx| windows::remember(&mut tx.sqlite().connection(), window, skew));
-        job.await.unwrap_or_else(|| Err(gone()))
-    }
-
-    pub(super) async fn compile(&self, statements: Vec<&'static Statement>) -> Result<(), StoreError> {
-        let job = on_thread(&self.writer, move |tx| {
-            statements.into_iter().try_for_each(|statement| tx.sqlite().compile(statement))
-        });
         job.await.unwrap_or_else(|| Err(gone()))
     }
 }

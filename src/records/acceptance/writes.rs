@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::records::idempotency;
 use crate::store::{Column, Statement, Type, Write};
 
-pub(super) static WRITE_WALLETS: Statement = Statement::new(
+static WRITE_WALLETS: Statement = Statement::new(
     "wallets.charge",
     &[Type::Id, Type::I64, Type::I64, Type::I64],
     &[],
@@ -19,7 +19,7 @@ pub(super) static WRITE_WALLETS: Statement = Statement::new(
      FROM r WHERE wallets.account = r.account",
 );
 
-pub(super) static WRITE_DELIVERIES: Statement = Statement::new(
+static WRITE_DELIVERIES: Statement = Statement::new(
     "deliveries.insert",
     &[
         Type::Id,

@@ -66,16 +66,6 @@ impl SqliteTx {
         Ok(changed)
     }
 
-    /// Compiles every form of a statement; the connection keeps them.
-    pub(super) fn compile(&self, statement: &'static Statement) -> Result<(), StoreError> {
-        let connection = self.connection();
-        let forms = CHUNKS.iter().enumerate().filter(|(_, rows)| statement.takes_rows() || **rows == 1);
-        for (chunk, _) in forms {
-            connection.prepare_cached(statement.sqlite(chunk)).map_err(translate)?;
-        }
-        Ok(())
-    }
-
     /// The last writes of a transaction; its owner commits.
     pub(in crate::store) fn write(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
         for write in writes {
