@@ -79,7 +79,7 @@ impl Lane {
         if speed.is_zero() {
             return;
         }
-        let places = speed.hundredths(self.within).saturating_mul(PROMISED_PERCENT).div_ceil(10_000);
+        let places = speed.hundredths(self.within).saturating_mul(PROMISED_PERCENT) / 10_000;
         let places = u32::try_from(places).unwrap_or(u32::MAX).clamp(1, self.queue_max);
         self.capacity.store(places, Ordering::Relaxed);
         self.speed.store(speed.to_number(), Ordering::Relaxed);

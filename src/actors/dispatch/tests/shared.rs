@@ -28,9 +28,9 @@ async fn a_window_is_one_for_both_and_a_place_that_becomes_free_wakes_who_waits(
     let mut house = House::new(None, 1).await;
     slow(&house.link, 400);
     let start = Instant::now();
-    let voice: Vec<_> = (0..6).filter_map(|_| house.send_by(Channel::Voice, 1)).collect();
+    let voice: Vec<_> = (0..6).filter_map(|n| house.send_by(Channel::Voice, 1 + n % 2)).collect();
     settle_down().await;
-    let sms: Vec<_> = (0..5).filter_map(|_| house.send_by(Channel::Sms, 1)).collect();
+    let sms: Vec<_> = (0..5).filter_map(|n| house.send_by(Channel::Sms, 1 + n % 2)).collect();
     for answered in voice.into_iter().chain(sms) {
         assert_eq!(answered.await, Ok(DispatchAnswer::Out));
     }
