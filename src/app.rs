@@ -94,12 +94,20 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], which tells a wrong configuration from a database that is away.
 pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> {
+    build_with(config, keyring, DatabaseClock::here()).await
+}
+
+/// The same, with a clock on a machine that a rehearsal may set.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_with(config: Config, keyring: Keyring, clock: DatabaseClock) -> Result<App, StartError> {
     let carriers = start::carriers(&config.carriers).await?;
     let courier = Courier::new(&config.webhooks).map_err(|error| StartError::Config(error.to_string()))?;
     let keyring = Arc::new(keyring);
     let room = |name| EngineRoom::start(name).map_err(|error| StartError::Internal(error.to_string()));
     let (engine, storage) = (room("engine")?, room("storage")?);
-    let (store, clock) = start::open_store(&storage, &config.store, &keyring).await?;
+    let store = start::open_store(&storage, &config.store, &keyring, clock.clone()).await?;
     let bind = |name, address: SocketAddr, limits| {
         Listener::bind(name, address, limits)
             .map_err(|error| StartError::Port(format!("cannot listen on {address} ([{name}]): {error}")))

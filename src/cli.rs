@@ -9,6 +9,7 @@
 mod account;
 mod arguments;
 mod check_config;
+mod clock;
 mod credit;
 mod demo;
 mod error;
@@ -70,6 +71,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
         Command::Credit(credit) => credit::run(config, &credit).await,
         Command::Webhook(command) => webhook::run(config, command).await,
         Command::Link(command) => link::run(config, command).await,
+        Command::Clock(command) => clock::run(config, command).await,
         Command::Secrets(command) => secrets::run(config, &command),
     }
     .map(Some)

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod carrier_attempts;
 pub mod deliveries;
 pub mod endpoints;
+pub mod house_clock;
 pub mod idempotency;
 pub mod keyring;
 pub mod keys;

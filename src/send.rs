@@ -144,6 +144,9 @@ impl Sender {
         claim: Option<IdempotencyClaim>,
     ) -> Result<Sent, Refusal> {
         let parts = &*self.parts;
+        if parts.clock.doubt().is_some() {
+            return Err(SendError::Unavailable.into());
+        }
         let _in_flight = parts.admission.in_flight(caller.account).map_err(|_| SendError::Overloaded)?;
         self.look_up(caller.account, &mut request).await?;
         self.meter.routed(request.source);

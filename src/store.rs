@@ -30,6 +30,7 @@ pub use statement::{Column, Scalar, Statement, Type};
 pub use tx::{Tx, Write};
 pub use writer::Writer;
 
+use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
 use crate::domain::time::Timestamp;
 
@@ -41,6 +42,7 @@ const TRIES_MAX: u32 = 4;
 pub struct Store {
     engine: Arc<Engine>,
     gates: Arc<Gates>,
+    clock: DatabaseClock,
 }
 
 #[derive(Debug)]
@@ -63,22 +65,28 @@ impl Store {
     /// [`StoreError::Internal`] for an address of neither kind, [`StoreError::Unavailable`] if the file cannot be
     /// opened. A Postgres server that is away is found by the first transaction, not here.
     pub async fn open(url: &str, readers: usize) -> Result<Self, StoreError> {
-        Self::open_on(&Handle::current(), url, readers)
+        Self::open_on(&Handle::current(), url, readers, DatabaseClock::here())
     }
 
-    /// The same, with the connections to a server on `runtime`.
+    /// The same, with the connections to a server on `runtime`, and with a `clock` that knows no time yet.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open_on(runtime: &Handle, url: &str, readers: usize) -> Result<Self, StoreError> {
+    pub fn open_on(runtime: &Handle, url: &str, readers: usize, clock: DatabaseClock) -> Result<Self, StoreError> {
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {
-            Engine::Sqlite(sqlite::Sqlite::open(PathBuf::from(path), readers)?)
+            Engine::Sqlite(sqlite::Sqlite::open(PathBuf::from(path), readers, clock.clone())?)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Engine::Postgres(postgres::Postgres::new(url, readers, runtime.clone())?)
+            Engine::Postgres(postgres::Postgres::new(url, readers, runtime.clone(), clock.clone())?)
         } else {
             return Err(StoreError::Internal("store.url is neither sqlite:PATH nor postgres://…".into()));
         };
-        Ok(Self { engine: Arc::new(engine), gates: Arc::new(Gates::new(readers)) })
+        Ok(Self { engine: Arc::new(engine), gates: Arc::new(Gates::new(readers)), clock })
+    }
+
+    /// The house's time, as the statements of this store are told it. Who reads a time tells it what was read.
+    #[must_use]
+    pub fn clock(&self) -> &DatabaseClock {
+        &self.clock
     }
 
     #[must_use]
@@ -140,7 +148,7 @@ impl Store {
         .await
     }
 
-    /// Reads the database's clock.
+    /// Reads the house's time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the database is out of reach.

@@ -1,7 +1,8 @@
 //! Sweeper: ends whatever is overdue, lost receipts and dead nodes alike, and drops what is old.
 //!
-//! It runs on every node and owns nothing but the time between its rounds and a place in the deliveries' primary key,
-//! which it walks forward once. It settles only what no node's own settle clock has ended in time; two sweepers skip each
+//! It runs on every node and owns nothing but the time between its rounds and two places in the deliveries' primary key: one
+//! that it walks forward once, by age, and one that goes round and round, for what an id that was made under another clock
+//! hides from the first. Each round begins with a look at the clock: after a step forward nothing is old. It settles only what no node's own settle clock has ended in time; two sweepers skip each
 //! other's rows. A round that fails is tried again at the next tick; what it forgets by a restart is in the database.
 //!
 //! How long a delivery of a dead node waits: what is past its settle time when a node starts, not at all; anything else is
@@ -9,6 +10,7 @@
 //! where there are many. One whose row somebody held locked when the walk passed is found again by the watermark, some 70 s after
 //! its settle time.
 
+mod house_time;
 mod housekeeping;
 mod round;
 
@@ -19,24 +21,17 @@ use tracing::{info, warn};
 
 use self::round::Rounds;
 use crate::actors::supervise::{Child, Slot};
-use crate::clock::DatabaseClock;
 use crate::config::{SweeperConfig, millis};
 use crate::store::Store;
 
 /// Makes the sweeper's place in the tree. `longest_settle` is the longest time from accept to settle time of any carrier;
 /// notice attempts older than `keep_attempts` are dropped.
 #[must_use]
-pub fn sweeper(
-    config: &SweeperConfig,
-    keep_attempts: Duration,
-    store: &Store,
-    clock: &DatabaseClock,
-    longest_settle: Duration,
-) -> Child {
-    let (config, store, clock) = (config.clone(), store.clone(), clock.clone());
+pub fn sweeper(config: &SweeperConfig, keep_attempts: Duration, store: &Store, longest_settle: Duration) -> Child {
+    let (config, store) = (config.clone(), store.clone());
     Child::actor("sweeper", &Slot::vacant(), move || {
         let every = millis(config.every_ms);
-        (Sweeper { every }, Rounds::new(&config, keep_attempts, &store, &clock, longest_settle))
+        (Sweeper { every }, Rounds::new(&config, keep_attempts, &store, longest_settle))
     })
 }
 

@@ -101,7 +101,7 @@ impl Actors {
             Dispatch::new(&config.dispatch, drain_within, plans, Arc::new(beside), fallbacks);
         let pauses_branch = pauses(&store, pausing(&dispatch, paused));
         let keep_attempts = config.webhooks.keep_attempts();
-        let sweeper = sweeper(&config.sweeper, keep_attempts, &store, &clock, settle_after(&config.dispatch));
+        let sweeper = sweeper(&config.sweeper, keep_attempts, &store, settle_after(&config.dispatch));
         // Stopped in the reverse order: what still commits ends last, and what tells of it after that.
         let branches = vec![
             notify_branch,

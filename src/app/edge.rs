@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use crate::actors::dispatch::{Dispatch, LinkState};
 use crate::actors::keys::{Keys, KeysError};
 use crate::carrier::upstream;
+use crate::clock::Doubt;
 use crate::domain::api_key::KeyHash;
 use crate::domain::carrier::Unroutable;
 use crate::domain::ids::{AccountId, DeliveryId};
@@ -96,6 +97,7 @@ impl Readiness for Pulse {
             migrations: schema == Ok(true),
             keys: self.keys.fresh(),
             keys_age_ms: self.keys.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            clock: self.store.clock().doubt().map(Doubt::reason),
             links: self.dispatch.any_link_up(),
             stopping: self.stopping.load(Ordering::Relaxed),
         }

@@ -8,13 +8,13 @@ use thiserror::Error;
 
 use super::engine::EngineRoom;
 use crate::carrier::look_up::{Directory, Provider};
-use crate::clock::{DatabaseClock, wall_now};
+use crate::clock::DatabaseClock;
 use crate::config::carriers::{CarrierTable, CarrierTableError};
 use crate::config::upstreams::UpstreamConfig;
 use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::acceptance::{ID_SKEW_MAX, WINDOW};
-use crate::records::keyring;
+use crate::records::{house_clock, keyring};
 use crate::store::{Store, StoreError};
 use crate::wire::tls;
 
@@ -93,13 +93,24 @@ pub(super) async fn open_store(
     storage: &EngineRoom,
     config: &StoreConfig,
     keyring: &Arc<Keyring>,
-) -> Result<(Store, DatabaseClock), StartError> {
-    let store = Store::open_on(storage.handle(), &config.url.0, config.readers)?;
+    clock: DatabaseClock,
+) -> Result<Store, StartError> {
+    let store = Store::open_on(storage.handle(), &config.url.0, config.readers, clock)?;
     store.lock_for_serving()?;
     store.check_durability().await?;
     let applied = store.migrate().await?;
     if !applied.is_empty() {
         tracing::info!(versions = ?applied, "migrations applied");
+    }
+    let told = house_clock::begin(&store).await?;
+    let (now, here) = (told.server, store.clock().wall());
+    let skew = now.since(here).max(here.since(now));
+    if skew > SKEW_MAX {
+        return Err(StartError::Config(format!(
+            "the clocks of this node and of the database are {:.1} s apart: at most {:.0} s are allowed",
+            skew.as_secs_f64(),
+            SKEW_MAX.as_secs_f64()
+        )));
     }
     store.remember_windows(WINDOW, ID_SKEW_MAX).await?;
     let enrolled = Arc::clone(keyring);
@@ -115,14 +126,5 @@ pub(super) async fn open_store(
             mismatch.purpose, mismatch.key_id
         )));
     }
-    let (now, here) = (store.ping().await?, wall_now());
-    let skew = now.since(here).max(here.since(now));
-    if skew > SKEW_MAX {
-        return Err(StartError::Config(format!(
-            "the clocks of this node and of the database are {:.1} s apart: at most {:.0} s are allowed",
-            skew.as_secs_f64(),
-            SKEW_MAX.as_secs_f64()
-        )));
-    }
-    Ok((store, DatabaseClock::new(now)))
+    Ok(store)
 }

@@ -1,5 +1,6 @@
 //! What can be typed. Values are parsed into the domain's types here, so that a wrong one is a usage error.
 
+mod clock;
 mod link;
 mod sim;
 mod webhook;
@@ -12,6 +13,7 @@ use crate::domain::ids::{AccountId, KeyId};
 use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::AccountName;
 use crate::records::ledger::Reference;
+pub(super) use clock::ClockCommand;
 pub(super) use link::LinkCommand;
 pub(super) use sim::{HttpArguments, SimCommand, SmppArguments};
 pub(super) use webhook::{AttemptsArguments, CreateArguments, ReplayArguments, WebhookCommand};
@@ -56,6 +58,9 @@ pub(super) enum Command {
     /// The upstreams that carry codes
     #[command(subcommand)]
     Link(LinkCommand),
+    /// The house's time, which never goes back, and the database's clock
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// The keys that encrypt phones in the database
     #[command(subcommand)]
     Secrets(SecretsCommand),

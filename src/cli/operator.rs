@@ -8,7 +8,7 @@ use super::error::CliError;
 use crate::config::{self, Config};
 use crate::domain::sealing::Keyring;
 use crate::records::audit::Actor;
-use crate::records::keyring;
+use crate::records::{house_clock, keyring};
 use crate::store::Store;
 
 /// The database of the configuration with its schema up to date, and the keys that it is sealed with.
@@ -48,6 +48,8 @@ pub(super) async fn open_store(config: Option<&Path>) -> Result<Store, CliError>
 
 async fn up_to_date(store: Store) -> Result<Store, CliError> {
     if store.schema_current().await? {
+        // What is written here is written at the house's time, even where the database's clock is behind it.
+        house_clock::begin(&store).await?;
         Ok(store)
     } else {
         Err(CliError::Refused("the database's schema is not up to date: run `nexo-route migrate`".to_owned()))

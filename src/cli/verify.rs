@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::operator::open_store;
 use super::output::Answer;
 use crate::config;
-use crate::records::verification::{self, Check, Report, UNSEEN};
+use crate::records::verification::{self, Check, Overdue, Report, UNSEEN};
 
 #[derive(Serialize)]
 struct Verified {
@@ -16,6 +16,8 @@ struct Verified {
     at: String,
     checks: Vec<CheckJson>,
     figures: serde_json::Map<String, serde_json::Value>,
+    /// Some of the deliveries past their settle time that the sweeper has not passed yet; the figure counts all.
+    overdue: Vec<OverdueJson>,
     not_seen: Vec<Unseen>,
 }
 
@@ -36,6 +38,18 @@ impl From<Check> for CheckJson {
 }
 
 #[derive(Serialize)]
+struct OverdueJson {
+    id: String,
+    settle_at: String,
+}
+
+impl From<Overdue> for OverdueJson {
+    fn from(Overdue { delivery, settle_at }: Overdue) -> Self {
+        Self { id: delivery.to_string(), settle_at: settle_at.rfc3339() }
+    }
+}
+
+#[derive(Serialize)]
 struct Unseen {
     invariant: u8,
     why: &'static str,
@@ -51,6 +65,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<Answer, CliError> {
         at: report.at.rfc3339(),
         checks: report.checks.into_iter().map(CheckJson::from).collect(),
         figures: report.figures.into_iter().map(|(name, figure)| (name.replace(' ', "_"), figure.into())).collect(),
+        overdue: report.overdue.into_iter().map(OverdueJson::from).collect(),
         not_seen: UNSEEN.iter().map(|(invariant, why)| Unseen { invariant: *invariant, why }).collect(),
     };
     Ok(Answer::new(&verified, text).with_code(u8::from(!clean)))
@@ -67,6 +82,9 @@ fn text(report: &Report) -> String {
         ));
         lines.extend(check.examples.iter().map(|example| format!("        {example}")));
     }
+    lines.extend(report.overdue.iter().map(|Overdue { delivery, settle_at }| {
+        format!("overdue   {delivery}: still sent, its settle time was {}", settle_at.rfc3339())
+    }));
     lines.extend(UNSEEN.iter().map(|(invariant, why)| format!("not seen  invariant {invariant}: {why}")));
     lines.join("\n")
 }

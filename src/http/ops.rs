@@ -1,7 +1,7 @@
 //! The operators' listener: `/metrics`, `/livez`, `/readyz`, `/links`. It has no authentication: its port is private.
 //!
 //! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations, a
-//! key list that is young enough or every link is missing, and from the moment the daemon begins to stop.
+//! key list that is young enough or every link is missing, while the database's clock is not believed, and from the moment the daemon begins to stop.
 
 use std::future::Future;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Health {
     pub keys: bool,
     /// How old the list is; `None` before there is one.
     pub keys_age_ms: Option<u64>,
+    /// Why the database's clock is not believed, if it is not; this node then answers 503 to every order.
+    pub clock: Option<&'static str>,
     /// At least one link to a carrier is up.
     pub links: bool,
     /// The daemon has begun to stop.
@@ -43,18 +45,22 @@ impl Health {
     /// Whether a load balancer should send requests here.
     #[must_use]
     pub const fn is_ready(self) -> bool {
-        self.database && self.migrations && self.keys && self.links && !self.stopping
+        self.database && self.migrations && self.keys && self.clock.is_none() && self.links && !self.stopping
     }
 
     fn body(self) -> Bytes {
-        let body = Object::with_capacity(128)
+        let body = Object::with_capacity(192)
             .plain("ready", self.is_ready())
             .plain("database", self.database)
             .plain("migrations", self.migrations)
             .plain("keys", self.keys);
-        match self.keys_age_ms {
+        let body = match self.keys_age_ms {
             Some(age_ms) => body.plain("keys_age_ms", age_ms),
             None => body.plain("keys_age_ms", "null"),
+        };
+        match self.clock {
+            Some(why) => body.quoted("clock", why),
+            None => body.quoted("clock", "ok"),
         }
         .plain("links", self.links)
         .plain("stopping", self.stopping)

@@ -22,6 +22,9 @@ use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
 
 /// One code per phone in this time, over all accounts and nodes (seed: API reference §10; it is the carrier's rule).
 pub const WINDOW: Duration = Duration::from_secs(30);
+/// How much further ahead a window is still believed: nodes whose database's clock went back may be as far apart. Beyond it,
+/// it was written under another clock.
+const WINDOW_SLACK: Duration = Duration::from_secs(5);
 /// An id must carry a time this near to the database's: the sweeper walks the primary key by age.
 pub const ID_SKEW_MAX: Duration = Duration::from_secs(10);
 
@@ -85,19 +88,22 @@ pub struct Accepted {
 static CLAIM_WINDOWS: Statement = Statement::new(
     "windows.claim",
     &[Type::I64, Type::Id],
-    &[Type::I64],
+    &[Type::I64, Type::I64],
     "WITH r(phone_key, delivery) AS ({rows}) \
      INSERT INTO cooldown_windows (phone_key, until_us, delivery) \
      SELECT phone_key, {now_us} + $3, delivery FROM r WHERE true ORDER BY phone_key \
      ON CONFLICT (phone_key) DO UPDATE SET until_us = {now_us} + $3, delivery = excluded.delivery \
-     WHERE cooldown_windows.until_us <= {now_us} RETURNING phone_key, until_us",
+     WHERE cooldown_windows.until_us <= {now_us} OR cooldown_windows.until_us > {now_us} + $4 + CASE WHEN \
+     cooldown_windows.held_for = cooldown_windows.delivery THEN cooldown_windows.held_us ELSE $3 END \
+     RETURNING phone_key, until_us",
 );
 
 static READ_WINDOWS: Statement = Statement::new(
     "windows.read",
     &[Type::I64],
     &[],
-    "WITH r(phone_key) AS ({rows}) SELECT w.phone_key, w.until_us, w.delivery, {now_us} \
+    "WITH r(phone_key) AS ({rows}) SELECT w.phone_key, w.until_us, w.delivery, {now_us}, \
+     CASE WHEN w.held_for = w.delivery THEN w.held_us END \
      FROM r JOIN cooldown_windows w ON w.phone_key = r.phone_key",
 );
 
@@ -190,7 +196,8 @@ fn charge(order: &Order, created_at: Timestamp, wallets: &mut Wallets) -> (Verdi
 /// The windows that are now this batch's, with their end.
 async fn claim_windows(tx: &Tx, orders: &[&Order]) -> Result<HashMap<PhoneKey, Timestamp>, StoreError> {
     let columns = phones_and_owners(orders);
-    let rows = tx.query(&CLAIM_WINDOWS, &columns, &[Scalar::I64(duration_micros(WINDOW))]).await?;
+    let scalars = [Scalar::I64(duration_micros(WINDOW)), Scalar::I64(duration_micros(WINDOW_SLACK))];
+    let rows = tx.query(&CLAIM_WINDOWS, &columns, &scalars).await?;
     rows.iter().map(|row| Ok((PhoneKey::from_number(row.i64(0)?), Timestamp::from_micros(row.i64(1)?)))).collect()
 }
 
@@ -211,12 +218,19 @@ async fn read_windows(
     let rows =
         tx.query(&READ_WINDOWS, &[Column::I64(lost.map(|order| order.phone_key.number()).collect())], &[]).await?;
     let cooling = |row: &Row| {
-        let until = Timestamp::from_micros(row.i64(1)?);
-        let remaining = until.since(Timestamp::from_micros(row.i64(3)?)).max(Duration::from_millis(1));
+        let (until, now) = (Timestamp::from_micros(row.i64(1)?), Timestamp::from_micros(row.i64(3)?));
+        let remaining = window_left(until, now, row.opt_i64(4)?).max(Duration::from_millis(1));
         let owner = DeliveryId::from_bytes(row.id(2)?);
         Ok((PhoneKey::from_number(row.i64(0)?), Verdict::CoolingDown { remaining, owner }))
     };
     rows.iter().map(cooling).collect()
+}
+
+/// What is left at `now` of a window until `until`: a claim holds its phone for [`WINDOW`] at most, and a carrier no longer
+/// than it asked (`held_us`).
+pub(super) fn window_left(until: Timestamp, now: Timestamp, held_us: Option<i64>) -> Duration {
+    let longest = held_us.map_or(WINDOW, |held_us| Duration::from_micros(u64::try_from(held_us).unwrap_or(0)));
+    until.since(now).min(longest)
 }
 
 /// Locks the wallets in the order of their accounts; `None` if there are no orders or no wallet.

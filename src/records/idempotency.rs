@@ -11,7 +11,7 @@ use crate::domain::delivery::Status;
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::MicroUsd;
 use crate::domain::time::{Timestamp, duration_micros};
-use crate::records::acceptance::{IdempotencyClaim, Order, buckets};
+use crate::records::acceptance::{IdempotencyClaim, Order, buckets, window_left};
 use crate::records::pruning::Step;
 use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type, Write};
 
@@ -106,7 +106,7 @@ static FIND: Statement = Statement::new(
     &[],
     &[Type::Id, Type::Text, Type::I64],
     "SELECT k.body_mac, k.delivery, k.balance_after, k.answer, d.status, d.carrier, d.from_free, d.from_bonus, \
-     d.from_balance, w.until_us, {now_us} \
+     d.from_balance, w.until_us, {now_us}, CASE WHEN w.held_for = w.delivery THEN w.held_us END \
      FROM idempotency_keys k JOIN deliveries d ON d.id = k.delivery \
      LEFT JOIN cooldown_windows w ON w.phone_key = d.phone_key \
      WHERE k.account = $1 AND k.key = $2 AND k.created_us >= {now_us} - $3",
@@ -124,7 +124,7 @@ static OLD: Statement = Statement::new(
     &[],
     &[Type::Id, Type::Text, Type::Id, Type::Text, Type::I64],
     "SELECT account, key FROM idempotency_keys WHERE (account, key) >= ($1, $2) AND (account, key) < ($3, $4) \
-     AND created_us < {now_us} - $5 ORDER BY account, key {for_update} {skip_locked}",
+     AND created_us < $5 ORDER BY account, key {for_update} {skip_locked}",
 );
 
 static DROP: Statement = Statement::new(
@@ -208,7 +208,7 @@ pub async fn find(tx: &Tx, account: AccountId, key: &str) -> Result<Option<Known
         status: Status::from_number(row.i64(4)?).ok_or_else(malformed)?,
         carrier: Carrier::new(&row.text(5)?).ok_or_else(malformed)?,
         cost: buckets(row, 6)?.total().ok_or_else(malformed)?,
-        window_remaining: until.since(Timestamp::from_micros(row.i64(10)?)),
+        window_remaining: window_left(until, Timestamp::from_micros(row.i64(10)?), row.opt_i64(11)?),
     }))
 }
 
@@ -224,11 +224,11 @@ impl Place {
     pub const FIRST: Self = Self { account: [0; 16], key: String::new() };
 }
 
-/// Looks at the next `rows` keys from `from` on, and drops those that were claimed longer than `kept` ago.
+/// Looks at the next `rows` keys from `from` on, and drops those that were claimed before `before`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune(tx: &Tx, from: &Place, rows: i64, kept: Duration) -> Result<Step<Place>, StoreError> {
+pub async fn prune(tx: &Tx, from: &Place, rows: i64, before: Timestamp) -> Result<Step<Place>, StoreError> {
     let begin = [Scalar::Id(from.account), Scalar::Text(&from.key)];
     let next = tx.query(&NEXT_SLICE, &[], &[begin[0], begin[1], Scalar::I64(rows.max(1))]).await?;
     let place = |row: &Row| Ok::<_, StoreError>(Place { account: row.id(0)?, key: row.text(1)? });
@@ -236,7 +236,7 @@ pub async fn prune(tx: &Tx, from: &Place, rows: i64, kept: Duration) -> Result<S
     let end = next
         .as_ref()
         .map_or([Scalar::Id([0xff; 16]), Scalar::Text("")], |next| [Scalar::Id(next.account), Scalar::Text(&next.key)]);
-    let scalars = [begin[0], begin[1], end[0], end[1], Scalar::I64(duration_micros(kept))];
+    let scalars = [begin[0], begin[1], end[0], end[1], Scalar::I64(before.micros())];
     let old = tx.query(&OLD, &[], &scalars).await?;
     let old: Vec<Place> = old.iter().map(place).collect::<Result<_, _>>()?;
     let columns = [

@@ -7,11 +7,10 @@
 //! each walks a primary key in slices.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::domain::ids::{AccountId, DeliveryId, MovementId};
 use crate::domain::money::Buckets;
-use crate::domain::time::duration_micros;
+use crate::domain::time::Timestamp;
 use crate::records::acceptance::buckets;
 use crate::store::{Column, Scalar, Statement, StoreError, Tx, Type};
 
@@ -59,7 +58,7 @@ static OLD_WINDOWS: Statement = Statement::new(
     "windows.old",
     &[],
     &[Type::I64, Type::I64, Type::I64],
-    "SELECT phone_key FROM cooldown_windows WHERE phone_key >= $1 AND phone_key <= $2 AND until_us < {now_us} - $3 \
+    "SELECT phone_key FROM cooldown_windows WHERE phone_key >= $1 AND phone_key <= $2 AND until_us < $3 \
      ORDER BY phone_key {for_update} {skip_locked}",
 );
 
@@ -170,15 +169,15 @@ pub struct Step<Key> {
     pub next: Option<Key>,
 }
 
-/// Looks at the next `rows` windows from phone key `from` on, and drops those that ended longer than `ago` ago.
+/// Looks at the next `rows` windows from phone key `from` on, and drops those that ended before `before`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn prune_windows(tx: &Tx, from: i64, rows: i64, ago: Duration) -> Result<Step<i64>, StoreError> {
+pub async fn prune_windows(tx: &Tx, from: i64, rows: i64, before: Timestamp) -> Result<Step<i64>, StoreError> {
     let next = tx.query(&NEXT_WINDOW, &[], &[Scalar::I64(from), Scalar::I64(rows.max(1))]).await?;
     let next = next.first().map(|row| row.i64(0)).transpose()?;
     let last = next.map_or(i64::MAX, |next| next.saturating_sub(1));
-    let scalars = [Scalar::I64(from), Scalar::I64(last), Scalar::I64(duration_micros(ago))];
+    let scalars = [Scalar::I64(from), Scalar::I64(last), Scalar::I64(before.micros())];
     let old = tx.query(&OLD_WINDOWS, &[], &scalars).await?;
     let old: Vec<i64> = old.iter().map(|row| row.i64(0)).collect::<Result<_, _>>()?;
     let dropped = tx.execute(&DROP_WINDOWS, &[Column::I64(old)], &[]).await?;

@@ -16,6 +16,7 @@ use crate::domain::carrier::Channel;
 use crate::domain::delivery::{End, FailureCode, Status, WindowAfter};
 use crate::domain::ids::{AccountId, DeliveryId, EndpointId};
 use crate::domain::money::{Buckets, MicroUsd};
+use crate::domain::time::Timestamp;
 use crate::domain::webhook::EventType;
 use crate::records::acceptance::buckets;
 use crate::records::outbox;
@@ -92,16 +93,16 @@ static READ_ENDS: Statement = Statement::new(
 static OVERDUE: Statement = Statement::new(
     "deliveries.overdue",
     &[],
-    &[Type::Id, Type::Id, Type::I64],
-    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= {now_us} \
-     ORDER BY id LIMIT $3 {for_update} {skip_locked}",
+    &[Type::Id, Type::Id, Type::I64, Type::I64],
+    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= $3 \
+     ORDER BY id LIMIT $4 {for_update} {skip_locked}",
 );
 
 static FIRST_OVERDUE: Statement = Statement::new(
     "deliveries.first_overdue",
     &[],
-    &[Type::Id, Type::Id],
-    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= {now_us} ORDER BY id LIMIT 1",
+    &[Type::Id, Type::Id, Type::I64],
+    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= $3 ORDER BY id LIMIT 1",
 );
 
 /// What became of a batch.
@@ -176,24 +177,37 @@ pub async fn hold(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<bool>, Stor
     Ok(settlements.iter().map(holds).collect())
 }
 
-/// The deliveries in `(after, until]` that are still `sent` past their settle time, at most `limit`, locked for this
-/// transaction; those that another transaction holds are skipped. Fewer than `limit` means that the range is done.
+/// The deliveries in `(after, until]` that are still `sent` and whose settle time is not after `due`, at most `limit`, locked
+/// for this transaction; those that another transaction holds are skipped. Fewer than `limit` means that the range is done.
+/// `due` is not the statement's own clock: whoever ends what is old has judged the time first.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn overdue(tx: &Tx, after: DeliveryId, until: DeliveryId, limit: i64) -> Result<Vec<DeliveryId>, StoreError> {
-    let scalars = [Scalar::Id(*after.as_bytes()), Scalar::Id(*until.as_bytes()), Scalar::I64(limit)];
-    let rows = tx.query(&OVERDUE, &[], &scalars).await?;
+pub async fn overdue(
+    tx: &Tx,
+    after: DeliveryId,
+    until: DeliveryId,
+    due: Timestamp,
+    limit: i64,
+) -> Result<Vec<DeliveryId>, StoreError> {
+    let [after, until] = [after, until].map(|id| Scalar::Id(*id.as_bytes()));
+    let rows = tx.query(&OVERDUE, &[], &[after, until, Scalar::I64(due.micros()), Scalar::I64(limit)]).await?;
     rows.iter().map(|row| row.id(0).map(DeliveryId::from_bytes)).collect()
 }
 
-/// The oldest delivery in `(after, until]` that is still `sent` past its settle time: a look that locks nothing.
+/// The first delivery in `(after, until]` that is still `sent` and whose settle time is not after `due`: a look that locks
+/// nothing.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn first_overdue(tx: &Tx, after: DeliveryId, until: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
-    let scalars = [Scalar::Id(*after.as_bytes()), Scalar::Id(*until.as_bytes())];
-    let rows = tx.query(&FIRST_OVERDUE, &[], &scalars).await?;
+pub async fn first_overdue(
+    tx: &Tx,
+    after: DeliveryId,
+    until: DeliveryId,
+    due: Timestamp,
+) -> Result<Option<DeliveryId>, StoreError> {
+    let [after, until] = [after, until].map(|id| Scalar::Id(*id.as_bytes()));
+    let rows = tx.query(&FIRST_OVERDUE, &[], &[after, until, Scalar::I64(due.micros())]).await?;
     rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()
 }
 

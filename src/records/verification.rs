@@ -5,9 +5,11 @@
 
 mod claims;
 mod notices;
+mod settling;
 
 use std::time::Duration;
 
+pub use self::settling::Overdue;
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::store::{Row, Scalar, Statement, StoreError, Tx, Type};
@@ -52,6 +54,8 @@ pub struct Report {
     pub at: Timestamp,
     pub checks: Vec<Check>,
     pub figures: Vec<(&'static str, i64)>,
+    /// Some of the deliveries that the sweeper should have ended and has not passed yet, the longest overdue first.
+    pub overdue: Vec<Overdue>,
 }
 
 impl Report {
@@ -168,13 +172,15 @@ pub async fn verify(tx: &Tx, keep_attempts: Duration) -> Result<Report, StoreErr
         simple(3, "every failed delivery has one refund that equals its charge", failed)
             .at(tx, &REFUNDS_OF_FAILED)
             .await?,
+        settling::nothing_is_left(tx, figure(4)?).await?,
         simple(3, "nothing else was refunded", movements).at(tx, &REFUNDS_OF_OTHERS).await?,
         simple(3, "every delivery is in one state, ended or not", deliveries).at(tx, &ENDS).await?,
     ];
     let (of_notices, on_notices) = notices::look(tx, keep_attempts, figure(5)? + failed).await?;
     figures.extend(of_notices);
     checks.extend(on_notices);
-    Ok(Report { at: Timestamp::from_micros(figure(0)?), checks, figures })
+    let overdue = settling::overdue(tx).await?;
+    Ok(Report { at: Timestamp::from_micros(figure(0)?), checks, figures, overdue })
 }
 
 /// At most `limit` accounts after `after`, in the order of their ids: a piece for [`check_wallets`].

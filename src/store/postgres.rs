@@ -32,6 +32,7 @@ use super::row::{Row, Values};
 use super::statement::{Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
+use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
 
 /// Connections that customers' reads cannot take: as many shards as there may be (64 and 64), each keeps one; and the key
@@ -62,10 +63,11 @@ pub(super) struct Postgres {
     /// For reads that customers ask for: their gates let in no more than it has connections.
     readers: Pool,
     runtime: Handle,
+    clock: DatabaseClock,
 }
 
 impl Postgres {
-    pub(super) fn new(url: &str, readers: usize, runtime: Handle) -> Result<Self, StoreError> {
+    pub(super) fn new(url: &str, readers: usize, runtime: Handle, clock: DatabaseClock) -> Result<Self, StoreError> {
         // The parser's message would repeat the address, and with it a password.
         let mut config: Config =
             url.parse().map_err(|_| StoreError::Internal("store.url is not a valid postgres:// address".into()))?;
@@ -79,7 +81,7 @@ impl Postgres {
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
         // One gate for orders and one for customers.
         let readers = pool(config.clone(), 2 * readers.max(1))?;
-        Ok(Self { pool: pool(config, HOUSE_MAX)?, readers, runtime })
+        Ok(Self { pool: pool(config, HOUSE_MAX)?, readers, runtime, clock })
     }
 
     pub(super) fn close(&self) {
@@ -96,10 +98,11 @@ impl Postgres {
             Reader::House => self.pool.clone(),
             Reader::Order(_) | Reader::Customer(_) => self.readers.clone(),
         };
+        let clock = self.clock.clone();
         let run = async move {
             // Held to the end of the work, whether its caller still waits or not.
             let _turn = reader;
-            timeout(PATIENCE, read(&pool, READ, work)).await.unwrap_or_else(|_| Err(slow()))
+            timeout(PATIENCE, read(&pool, clock, READ, work)).await.unwrap_or_else(|_| Err(slow()))
         };
         self.run(run).await?
     }
@@ -111,10 +114,10 @@ impl Postgres {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let pool = self.pool.clone();
+        let (pool, clock) = (self.pool.clone(), self.clock.clone());
         let limit_ms = limit.map_or(0, |limit| limit.min(LIMIT_MAX).as_millis().max(1));
         let begin = format!("{READ_LONG}; SET LOCAL statement_timeout = {limit_ms}");
-        let task = AbortOnDropHandle::new(self.runtime.spawn(async move { read(&pool, &begin, work).await }));
+        let task = AbortOnDropHandle::new(self.runtime.spawn(async move { read(&pool, clock, &begin, work).await }));
         task.await.map_err(|ended| failed(&ended))?
     }
 
@@ -129,9 +132,9 @@ impl Postgres {
         T: Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        let (pool, mut connection) = (self.pool.clone(), kept.take());
+        let (pool, clock, mut connection) = (self.pool.clone(), self.clock.clone(), kept.take());
         let run = async move {
-            let outcome = commit(&pool, &mut connection, batch, &*work).await;
+            let outcome = commit(&pool, clock, &mut connection, batch, &*work).await;
             (connection, outcome)
         };
         let (connection, outcome) = self.run(run).await?;
@@ -162,11 +165,11 @@ fn failed(ended: &JoinError) -> StoreError {
     }
 }
 
-async fn read<T, F>(pool: &Pool, begin: &str, work: F) -> Result<T, StoreError>
+async fn read<T, F>(pool: &Pool, clock: DatabaseClock, begin: &str, work: F) -> Result<T, StoreError>
 where
     F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
 {
-    let tx = Tx(Inner::Postgres(PgTx::new(lease(pool).await?)));
+    let tx = Tx(Inner::Postgres(PgTx::new(lease(pool).await?, clock)));
     tx.postgres().run(begin).await?;
     let outcome = work(&tx).await;
     tx.postgres().run("ROLLBACK").await?;
@@ -195,6 +198,7 @@ async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
 #[derive(Debug)]
 pub(super) struct PgTx {
     lease: Lease,
+    clock: DatabaseClock,
     ended: Ended,
 }
 
@@ -215,8 +219,13 @@ impl Tx {
 }
 
 impl PgTx {
-    fn new(lease: Lease) -> Self {
-        Self { lease, ended: Ended::default() }
+    fn new(lease: Lease, clock: DatabaseClock) -> Self {
+        Self { lease, clock, ended: Ended::default() }
+    }
+
+    /// What a statement that reads the house's time is sent with.
+    fn bound_us(&self, statement: &Statement) -> Option<Option<i64>> {
+        statement.reads_time().then(|| self.clock.bound_us())
     }
 
     fn object(&self) -> &Object {
@@ -246,8 +255,8 @@ impl PgTx {
         scalars: &[Scalar<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let prepared = self.prepare(statement).await?;
-        let ids = scalar_ids(scalars);
-        let rows = self.object().query(&prepared, &parameters(columns, scalars, &ids)).await;
+        let (ids, bound_us) = (scalar_ids(scalars), self.bound_us(statement));
+        let rows = self.object().query(&prepared, &parameters(columns, scalars, &ids, bound_us.as_ref())).await;
         let rows = rows.map_err(|error| translate(&error))?;
         Ok(rows.into_iter().map(|row| Row(Values::Postgres(row))).collect())
     }
@@ -259,8 +268,8 @@ impl PgTx {
         scalars: &[Scalar<'_>],
     ) -> Result<u64, StoreError> {
         let prepared = self.prepare(statement).await?;
-        let ids = scalar_ids(scalars);
-        let changed = self.object().execute(&prepared, &parameters(columns, scalars, &ids)).await;
+        let (ids, bound_us) = (scalar_ids(scalars), self.bound_us(statement));
+        let changed = self.object().execute(&prepared, &parameters(columns, scalars, &ids, bound_us.as_ref())).await;
         changed.map_err(|error| translate(&error))
     }
 

@@ -27,6 +27,7 @@ use super::reads::Reader;
 use super::statement::Scalar;
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
+use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
 
 /// Steps of the engine's machine between two looks whether a long read is still wanted: a fraction of a millisecond.
@@ -41,10 +42,11 @@ pub(super) struct Sqlite {
     orders: mpsc::Sender<Job>,
     customers: mpsc::Sender<Job>,
     serving: Mutex<Option<File>>,
+    clock: DatabaseClock,
 }
 
 impl Sqlite {
-    pub(super) fn open(path: PathBuf, readers: usize) -> Result<Self, StoreError> {
+    pub(super) fn open(path: PathBuf, readers: usize, clock: DatabaseClock) -> Result<Self, StoreError> {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             DirBuilder::new()
                 .recursive(true)
@@ -54,13 +56,14 @@ impl Sqlite {
         }
         // The engine would make it readable for everybody; what it makes beside it takes this file's mode.
         private_file(&path).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
-        let writer = spawn("sqlite-writer", [connect(&path, false)?])?;
-        let house = spawn("sqlite-house", [connect(&path, true)?])?;
-        let orders = spawn("sqlite-orders", [connect(&path, true)?])?;
+        clock.observe(clock.wall());
+        let writer = spawn("sqlite-writer", [connect(&path, false)?], &clock)?;
+        let house = spawn("sqlite-house", [connect(&path, true)?], &clock)?;
+        let orders = spawn("sqlite-orders", [connect(&path, true)?], &clock)?;
         let connections: Vec<Connection> =
             (0..readers.max(1)).map(|_| connect(&path, true)).collect::<Result<_, _>>()?;
-        let customers = spawn("sqlite-reader", connections)?;
-        Ok(Self { path, writer, house, orders, customers, serving: Mutex::new(None) })
+        let customers = spawn("sqlite-reader", connections, &clock)?;
+        Ok(Self { path, writer, house, orders, customers, serving: Mutex::new(None), clock })
     }
 
     pub(super) async fn read<T, F>(&self, reader: Reader, work: F) -> Result<T, StoreError>
@@ -95,7 +98,7 @@ impl Sqlite {
         let called_off = CancellationToken::new();
         let seen = called_off.clone();
         connection.progress_handler(PROGRESS_EVERY, Some(move || seen.is_cancelled())).map_err(translate)?;
-        let thread = spawn("sqlite-long", [connection])?;
+        let thread = spawn("sqlite-long", [connection], &self.clock)?;
         let _called_off_when_dropped = called_off.drop_guard();
         let job = on_thread(&thread, move |tx| {
             tx.sqlite().run("BEGIN")?;
@@ -142,7 +145,9 @@ impl Sqlite {
     }
 
     pub(super) async fn remember_windows(&self, window: Duration, skew: Duration) -> Result<(), StoreError> {
-        let job = on_thread(&self.writer, move |tx| windows::remember(&mut tx.sqlite().connection(), window, skew));
+        let now = self.clock.now();
+        let job =
+            on_thread(&self.writer, move |tx| windows::remember(&mut tx.sqlite().connection(), now, window, skew));
         job.await.unwrap_or_else(|| Err(gone()))
     }
 }

@@ -1,11 +1,15 @@
 //! SQL written once: a template and how each engine reads it.
 //!
 //! Tokens: `{rows}` (the row parameters as a relation: `UNNEST` on Postgres, one bound row on SQLite, executed per row),
-//! `{now_us}` (the statement clock in microseconds), `{for_update}`, `{for_update:t}` and `{skip_locked}`. Row parameters are
-//! `$1…$k`, scalars follow. SQLite numbers `$n` by first appearance and would swap values silently, so `$n` becomes `?n`.
+//! `{now_us}` (the house's time in microseconds: the server's statement clock within the bounds that `clock` sets, which each
+//! call brings along as its last parameter), `{server_us}` (the server's clock alone), `{for_update}`, `{for_update:t}` and
+//! `{skip_locked}`. Row parameters are `$1…$k`, scalars follow. SQLite numbers `$n` by first appearance and would swap
+//! values silently, so `$n` becomes `?n`.
 
 use std::fmt;
 use std::sync::OnceLock;
+
+use crate::clock::RANGE_US;
 
 /// The type of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +112,9 @@ pub struct Statement {
     postgres: OnceLock<String>,
 }
 
+/// A double holds microseconds of this century exactly; `extract` computes in decimals, three times slower.
+const SERVER_US: &str = "(date_part('epoch', clock_timestamp()) * 1000000)::bigint";
+
 /// How many rows one execution takes on SQLite, largest first. Each execution opens tables of its own for `RETURNING` and
 /// a journal of its own, which costs more than the row does; a batch is cut into the largest pieces that fit.
 pub(super) const CHUNKS: [usize; 4] = [128, 32, 8, 1];
@@ -153,6 +160,7 @@ impl Statement {
             }
             text.replace("{rows}", &format!("VALUES {}", tuples.join(", ")))
                 .replace("{now_us}", &format!("?{}", self.now_at(chunk)))
+                .replace("{server_us}", &format!("?{}", self.now_at(chunk) + 1))
         })
     }
 
@@ -161,25 +169,34 @@ impl Statement {
         self.rows.len() * CHUNKS[chunk] + scalar
     }
 
-    /// Where SQLite binds the clock: its own date functions cost a microsecond a row and know milliseconds only.
+    /// Where SQLite binds the time, and behind it the wall clock: its own date functions cost a microsecond a row and know milliseconds only.
     pub(super) const fn now_at(&self, chunk: usize) -> usize {
         self.scalar_at(chunk, self.scalars.len() + 1)
     }
 
-    /// Whether the statement reads the clock.
-    pub(super) fn reads_clock(&self) -> bool {
+    /// Whether the statement reads the house's time.
+    pub(super) fn reads_time(&self) -> bool {
         self.template.contains("{now_us}")
+    }
+
+    /// Whether the statement reads the server's clock itself.
+    pub(super) fn reads_server(&self) -> bool {
+        self.template.contains("{server_us}")
     }
 
     pub(super) fn postgres(&self) -> &str {
         self.postgres.get_or_init(|| {
             let columns: Vec<String> =
                 self.rows.iter().zip(1..).map(|(kind, n)| format!("${n}::{}[]", kind.postgres())).collect();
+            let now_at = self.rows.len() + self.scalars.len() + 1;
             let mut text = self
                 .template
                 .replace("{rows}", &format!("SELECT * FROM UNNEST({})", columns.join(", ")))
-                // A double holds microseconds of this century exactly; `extract` computes in decimals, three times slower.
-                .replace("{now_us}", "(date_part('epoch', clock_timestamp()) * 1000000)::bigint");
+                .replace(
+                    "{now_us}",
+                    &format!("GREATEST(LEAST({SERVER_US}, ${now_at}::bigint + {RANGE_US}), ${now_at}::bigint)"),
+                )
+                .replace("{server_us}", SERVER_US);
             for (kind, n) in self.scalars.iter().zip(self.rows.len() + 1..) {
                 text = cast_parameter(&text, n, kind.postgres());
             }
@@ -252,8 +269,8 @@ mod tests {
         assert_eq!(
             SAMPLE.postgres(),
             "WITH r(a, b) AS (SELECT * FROM UNNEST($1::uuid[], $2::bigint[])) SELECT t.a, $3::bigint, $4::text FROM r \
-             JOIN t ON t.a = r.a WHERE t.b > (date_part('epoch', clock_timestamp()) * 1000000)::bigint + $3::bigint \
-             ORDER BY t.a FOR UPDATE OF t SKIP LOCKED"
+             JOIN t ON t.a = r.a WHERE t.b > GREATEST(LEAST((date_part('epoch', clock_timestamp()) * 1000000)::bigint, \
+             $5::bigint + 3660000000), $5::bigint) + $3::bigint ORDER BY t.a FOR UPDATE OF t SKIP LOCKED"
         );
         assert_eq!(
             SAMPLE.sqlite(3),

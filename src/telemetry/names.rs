@@ -253,6 +253,12 @@ declare! {
     Gauge: pub const READY: &str = "nexo_ready";
     /// Seconds that this node's wall clock is ahead of the database's (negative: behind).
     Gauge: pub const CLOCK_SKEW_SECONDS: &str = "nexo_clock_skew_seconds";
+    /// Seconds that the house's time is ahead of the database's clock: after that was set back, it falls by a hundredth.
+    Gauge: pub const CLOCK_AHEAD_SECONDS: &str = "nexo_clock_ahead_seconds";
+    /// 1 while nothing is ended or dropped for its age, because the database's clock was stepped forward.
+    Gauge: pub const CLOCK_HELD: &str = "nexo_clock_held";
+    /// 1 while the database's clock is not believed, and every order is answered 503.
+    Gauge: pub const CLOCK_DOUBTED: &str = "nexo_clock_doubted";
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod centre;
 pub mod client;
+pub mod clockwork;
 pub mod customer;
 pub mod database;
 pub mod kannel;

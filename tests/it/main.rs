@@ -15,6 +15,7 @@ mod deliveries_list;
 mod graceful_shutdown;
 mod harness;
 mod house;
+mod house_time;
 mod http_upstream;
 mod idempotency;
 mod ip_allowlist;

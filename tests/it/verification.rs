@@ -5,7 +5,7 @@ use std::time::Duration;
 use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::{Bucket, MicroUsd};
 use nexo_route::domain::time::Timestamp;
-use nexo_route::records::verification;
+use nexo_route::records::{pruning, verification};
 use nexo_route::store::{Scalar, Statement, Store, Type};
 
 use crate::both_engines;
@@ -14,6 +14,7 @@ use crate::operators::{account, assert_sound, credit};
 both_engines! {
     async fn verify_finds_what_was_tampered_with(store: Store) { tampering(store).await }
     async fn verify_finds_claims_that_are_too_close(store: Store) { close_claims(store).await }
+    async fn verify_finds_what_the_sweeper_passed_and_lists_what_is_overdue(store: Store) { passed(store).await }
 }
 
 /// How long notice attempts are kept.
@@ -140,4 +141,22 @@ async fn close_claims(store: Store) {
     write(&store, &REFUND, vec![Scalar::Id(called), Scalar::Id(*id.as_bytes()), Scalar::I64(0)]).await;
     delivery(&store, id, 4, 29_000, (SENT, None), 0).await;
     assert_eq!(breaches(&store).await, [(2, 3)]);
+}
+
+async fn passed(store: Store) {
+    let id = account(&store, "a", MicroUsd::ZERO).await;
+    let overdue = async || {
+        let report = store.read_long(|tx| Box::pin(verification::verify(tx, MONTH))).await.expect("reads");
+        report.overdue.iter().map(|overdue| *overdue.delivery.as_bytes()).collect::<Vec<_>>()
+    };
+    let ended = delivery(&store, id, 1, 1_000, (DELIVERED, None), 0).await;
+    let watermark = DeliveryId::from_bytes(ended);
+    let advanced = store.write(move |tx| Box::pin(pruning::advance_watermark(tx, watermark)));
+    assert_eq!(advanced.await, Ok(true));
+    // By its id it was made after what the sweeper has passed: it will come to it.
+    let later = delivery(&store, id, 2, 2_000, (SENT, None), 0).await;
+    assert_eq!((breaches(&store).await, overdue().await), (vec![], vec![later]));
+    let earlier = delivery(&store, id, 3, 0, (SENT, None), 0).await;
+    assert_eq!((breaches(&store).await, overdue().await), (vec![(3, 1)], vec![later]));
+    assert!(earlier < ended);
 }

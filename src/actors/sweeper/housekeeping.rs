@@ -90,8 +90,8 @@ impl Housekeeping {
                 2 => self.deliveries(now).await?,
                 3 => self.webhook_attempts(now).await?,
                 4 => self.carrier_attempts(now).await?,
-                5 => self.windows().await?,
-                _ => self.keys().await?,
+                5 => self.windows(now).await?,
+                _ => self.keys(now).await?,
             };
             counter!(names::PRUNED, "table" => *table).increment(dropped);
             self.done += usize::from(all);
@@ -144,22 +144,21 @@ impl Housekeeping {
         Done { dropped, all: i64::try_from(dropped).unwrap_or(i64::MAX) < self.batch_max }
     }
 
-    async fn windows(&mut self) -> Result<Done, StoreError> {
-        let from = self.windows_from;
-        let step =
-            self.store.write(move |tx| Box::pin(pruning::prune_windows(tx, from, SLICE_ROWS, KEEP_WINDOWS))).await?;
+    async fn windows(&mut self, now: Timestamp) -> Result<Done, StoreError> {
+        let (from, old) = (self.windows_from, now.minus(KEEP_WINDOWS));
+        let step = self.store.write(move |tx| Box::pin(pruning::prune_windows(tx, from, SLICE_ROWS, old))).await?;
         let all = step.next.is_none();
         self.windows_from = step.next.unwrap_or(i64::MIN);
         Ok(Done { dropped: step.dropped, all })
     }
 
-    async fn keys(&mut self) -> Result<Done, StoreError> {
-        let from = self.keys_from.clone();
+    async fn keys(&mut self, now: Timestamp) -> Result<Done, StoreError> {
+        let (from, old) = (self.keys_from.clone(), now.minus(KEPT));
         let step = self
             .store
             .write(move |tx| {
                 let from = from.clone();
-                Box::pin(async move { idempotency::prune(tx, &from, SLICE_ROWS, KEPT).await })
+                Box::pin(async move { idempotency::prune(tx, &from, SLICE_ROWS, old).await })
             })
             .await?;
         let all = step.next.is_none();

@@ -1,4 +1,4 @@
-//! One round of the sweeper: overdue deliveries, the watermark, housekeeping.
+//! One round of the sweeper: the time, overdue deliveries by age and wherever else they are, the watermark, housekeeping.
 //!
 //! Every statement reads a bounded number of rows and every round takes a bounded time, however many deliveries lie
 //! between the watermark and now: the walk goes from one slice of the primary key to the next, and over gaps at once.
@@ -9,8 +9,8 @@ use metrics::{Counter, counter, gauge};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::house_time::HouseTime;
 use super::housekeeping::Housekeeping;
-use crate::clock::{DatabaseClock, wall_now};
 use crate::config::SweeperConfig;
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::DeliveryId;
@@ -30,10 +30,14 @@ const SLICE_ROWS: i64 = 10_000;
 /// How long a round walks before it lets other messages (the stop) in between.
 const WALK_BUDGET: Duration = Duration::from_secs(1);
 const WATERMARK_BUDGET: Duration = Duration::from_millis(500);
+/// From one slice of the walk over all deliveries to the next while no clock is stepped: a thousandth of a core.
+const PATROL_EVERY: Duration = Duration::from_secs(5);
+const FIRST: DeliveryId = DeliveryId::from_bytes([0; 16]);
+const LAST: DeliveryId = DeliveryId::from_bytes([0xff; 16]);
 
 pub(super) struct Rounds {
     store: Store,
-    clock: DatabaseClock,
+    time: HouseTime,
     longest_settle: Duration,
     margin: Duration,
     watermark_margin: Duration,
@@ -45,6 +49,11 @@ pub(super) struct Rounds {
     /// be dead.
     caught_up: bool,
     watermark_due: Instant,
+    /// Where the walk over all deliveries, whatever their age, goes on, and when.
+    patrol: DeliveryId,
+    patrol_due: Instant,
+    /// Whether it goes through without a pause: the clock was stepped.
+    patrol_hurries: bool,
     housekeeping: Housekeeping,
     swept: Counter,
     stuck: Counter,
@@ -55,12 +64,11 @@ impl Rounds {
         config: &SweeperConfig,
         keep_attempts: Duration,
         store: &Store,
-        clock: &DatabaseClock,
         longest_settle: Duration,
     ) -> Self {
         Self {
             store: store.clone(),
-            clock: clock.clone(),
+            time: HouseTime::new(store),
             longest_settle,
             margin: MARGIN,
             watermark_margin: WATERMARK_MARGIN,
@@ -69,6 +77,9 @@ impl Rounds {
             cursor: None,
             caught_up: false,
             watermark_due: Instant::now(),
+            patrol: FIRST,
+            patrol_due: Instant::now(),
+            patrol_hurries: false,
             housekeeping: Housekeeping::new(config, keep_attempts, store),
             swept: counter!(names::SWEPT),
             stuck: counter!(names::SWEEP_STUCK),
@@ -77,15 +88,39 @@ impl Rounds {
 
     /// Runs one round; `false` if it stopped for its time and the next one should follow at once.
     pub(super) async fn run(&mut self) -> Result<bool, StoreError> {
-        let now = self.store.ping().await?;
-        self.clock.observe(now);
-        let ahead_us = wall_now().micros().saturating_sub(now.micros());
-        gauge!(names::CLOCK_SKEW_SECONDS).set(ahead_us as f64 / 1e6);
+        let told = self.time.read().await?;
+        if told.stepped {
+            (self.patrol, self.patrol_due, self.patrol_hurries) = (FIRST, Instant::now(), true);
+        }
+        if told.held {
+            self.watermark_due = Instant::now();
+            return Ok(true);
+        }
+        let now = told.now;
         // Each does its part whatever became of the others: a row that cannot be ended must not stop the rest for good.
         let swept = self.sweep(now).await;
+        let patrolled = self.patrol(now).await;
         let advanced = self.keep_watermark(now).await;
         let kept = self.housekeeping.run(now).await;
-        advanced.and(kept).and(swept)
+        let marked = self.time.mark(&told).await;
+        advanced.and(kept).and(marked)?;
+        Ok(swept? && patrolled?)
+    }
+
+    /// Looks at the next slice of all deliveries, and ends what is overdue there although its id says otherwise: it was made
+    /// under another clock. `false` if the next slice should follow at once.
+    async fn patrol(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        if Instant::now() < self.patrol_due {
+            return Ok(true);
+        }
+        let (reached, found) = self.sweep_slice(self.patrol, LAST, now.minus(self.margin)).await?;
+        let is_over = reached == LAST;
+        self.patrol = if is_over { FIRST } else { reached };
+        self.patrol_hurries &= !is_over;
+        if is_over || !(found || self.patrol_hurries) {
+            self.patrol_due = Instant::now() + PATROL_EVERY;
+        }
+        Ok(!self.patrol_hurries)
     }
 
     /// Ends the overdue deliveries between the cursor and the youngest that can be overdue. Whether it came to the end.
@@ -96,12 +131,14 @@ impl Rounds {
             Some(cursor) => cursor,
             None => self.store.read(|tx| Box::pin(pruning::watermark(tx))).await?,
         };
+        // Further only after an operator accepted an earlier time: what is made from now on has not been looked at.
+        after = after.min(until);
         let since = Instant::now();
         while after < until {
             if since.elapsed() > WALK_BUDGET {
                 return Ok(false);
             }
-            after = self.sweep_slice(after, until).await?;
+            (after, _) = self.sweep_slice(after, until, now).await?;
             self.cursor = Some(after);
         }
         if !self.caught_up {
@@ -113,28 +150,33 @@ impl Rounds {
         Ok(true)
     }
 
-    /// Ends at most a batch of one slice; returns up to where it has looked. A batch that cannot be ended is halved, down
+    /// Ends at most a batch of one slice; returns up to where it has looked, and whether it found any. A batch that cannot be ended is halved, down
     /// to the one delivery that is to blame, which is passed: the watermark stays behind it.
-    async fn sweep_slice(&self, after: DeliveryId, until: DeliveryId) -> Result<DeliveryId, StoreError> {
+    async fn sweep_slice(
+        &self,
+        after: DeliveryId,
+        until: DeliveryId,
+        due: Timestamp,
+    ) -> Result<(DeliveryId, bool), StoreError> {
         let rows = self.slice_rows;
-        let (end, first) = self.store.read(move |tx| Box::pin(look(tx, after, until, rows))).await?;
-        let Some(first) = first else { return Ok(end) };
+        let (end, first) = self.store.read(move |tx| Box::pin(look(tx, after, until, rows, due))).await?;
+        let Some(first) = first else { return Ok((end, false)) };
         let mut limit = self.batch_max;
         loop {
             // Alone, it is the one that was seen, whoever else holds it locked.
             let end = if limit == 1 { first } else { end };
-            match self.store.write(move |tx| Box::pin(end_overdue(tx, before(first), end, limit))).await {
+            match self.store.write(move |tx| Box::pin(end_overdue(tx, before(first), end, due, limit))).await {
                 Ok((looked_at, ended)) => {
                     if ended > 0 {
                         self.swept.increment(ended);
                         warn!(deliveries = ended, "overdue deliveries were ended and refunded");
                     }
-                    return Ok(looked_at);
+                    return Ok((looked_at, true));
                 }
                 Err(StoreError::Internal(why)) if limit == 1 => {
                     self.stuck.increment(1);
                     error!(delivery = %first, why, "an overdue delivery cannot be ended");
-                    return Ok(first);
+                    return Ok((first, true));
                 }
                 Err(StoreError::Internal(_)) => limit = (limit / 2).max(1),
                 Err(error) => return Err(error),
@@ -184,9 +226,10 @@ async fn look(
     after: DeliveryId,
     until: DeliveryId,
     rows: i64,
+    due: Timestamp,
 ) -> Result<(DeliveryId, Option<DeliveryId>), StoreError> {
     let end = pruning::slice_end(tx, after, until, rows).await?;
-    Ok((end, first_overdue(tx, after, end).await?))
+    Ok((end, first_overdue(tx, after, end, due).await?))
 }
 
 /// The watermark, and the end of the slice after it.
@@ -200,9 +243,10 @@ async fn end_overdue(
     tx: &Tx,
     after: DeliveryId,
     until: DeliveryId,
+    due: Timestamp,
     limit: i64,
 ) -> Result<(DeliveryId, u64), StoreError> {
-    let found = overdue(tx, after, until, limit).await?;
+    let found = overdue(tx, after, until, due, limit).await?;
     let looked_at =
         if i64::try_from(found.len()).unwrap_or(i64::MAX) < limit { until } else { *found.last().unwrap_or(&until) };
     let settlements: Vec<Settlement> = found.into_iter().map(timed_out).collect();

@@ -10,8 +10,15 @@ use super::client::{Client, Seeing};
 use crate::http::listener::{Limits, Listener};
 use crate::http::ops::{Health, LinkHealth, Ops, Readiness};
 
-const WELL: Health =
-    Health { database: true, migrations: true, keys: true, keys_age_ms: Some(250), links: true, stopping: false };
+const WELL: Health = Health {
+    database: true,
+    migrations: true,
+    keys: true,
+    keys_age_ms: Some(250),
+    clock: None,
+    links: true,
+    stopping: false,
+};
 
 /// `None`: a check that hangs.
 #[derive(Clone)]
@@ -77,13 +84,14 @@ async fn readiness_names_every_check() {
     let desk = Desk::start();
     let ready = desk.call("GET /readyz").await;
     assert_eq!(ready.status, 200);
-    let well = r#"{"ready":true,"database":true,"migrations":true,"keys":true,"keys_age_ms":250,"links":true,"stopping":false}"#;
+    let well = r#"{"ready":true,"database":true,"migrations":true,"keys":true,"keys_age_ms":250,"clock":"ok","links":true,"stopping":false}"#;
     assert_eq!(ready.body, well);
     for (health, said) in [
         (Some(Health { database: false, ..WELL }), r#""database":false"#),
         (Some(Health { migrations: false, ..WELL }), r#""migrations":false"#),
         (Some(Health { keys: false, ..WELL }), r#""keys":false,"keys_age_ms":250"#),
         (Some(Health { keys: false, keys_age_ms: None, ..WELL }), r#""keys":false,"keys_age_ms":null"#),
+        (Some(Health { clock: Some("it is late"), ..WELL }), r#""clock":"it is late""#),
         (Some(Health { links: false, ..WELL }), r#""links":false"#),
         (Some(Health { stopping: true, ..WELL }), r#""stopping":true"#),
         (None, r#""database":false"#),

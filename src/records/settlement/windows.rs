@@ -7,7 +7,8 @@ use super::Settlement;
 use crate::domain::delivery::{HOLD_MAX, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::duration_micros;
-use crate::store::{Column, Statement, StoreError, Tx, Type};
+use crate::records::acceptance::WINDOW;
+use crate::store::{Column, Scalar, Statement, StoreError, Tx, Type};
 
 static LOCK_WINDOWS: Statement = Statement::new(
     "windows.lock_for_settle",
@@ -22,10 +23,11 @@ static LOCK_WINDOWS: Statement = Statement::new(
 static FREE_WINDOWS: Statement = Statement::new(
     "windows.free",
     &[Type::I64, Type::Id, Type::I64, Type::I64],
-    &[],
+    &[Type::I64],
     "WITH r(phone_key, delivery, hold_us, kept) AS ({rows}) \
      UPDATE cooldown_windows SET until_us = CASE WHEN r.kept = 1 AND cooldown_windows.until_us > {now_us} + r.hold_us THEN cooldown_windows.until_us \
-     ELSE {now_us} + r.hold_us END \
+     ELSE {now_us} + r.hold_us END, \
+     held_us = CASE WHEN r.kept = 1 AND r.hold_us < $5 THEN $5 ELSE r.hold_us END, held_for = r.delivery \
      FROM r WHERE cooldown_windows.phone_key = r.phone_key AND cooldown_windows.delivery = r.delivery",
 );
 
@@ -64,5 +66,6 @@ pub(super) async fn free(
         Column::I64(freed.iter().map(|(.., (hold_us, _))| *hold_us).collect()),
         Column::I64(freed.iter().map(|(.., (_, kept))| *kept).collect()),
     ];
-    tx.execute(&FREE_WINDOWS, &columns, &[]).await.map(drop)
+    // A window that may not become shorter is still its claim's.
+    tx.execute(&FREE_WINDOWS, &columns, &[Scalar::I64(duration_micros(WINDOW))]).await.map(drop)
 }

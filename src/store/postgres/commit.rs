@@ -15,6 +15,7 @@ use tracing::error;
 use super::failure::{refused, slow, translate};
 use super::parameters::{parameters, scalar_ids};
 use super::{Connection, PATIENCE, PgTx, lease};
+use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
 use crate::store::error::{CommitError, StoreError};
 use crate::store::tx::{Inner, Tx, Write};
@@ -45,6 +46,7 @@ impl Ended {
 /// One try of a transaction on `kept` (or a new connection), which is left in `kept` if it is still good.
 pub(super) async fn commit<T, F>(
     pool: &Pool,
+    clock: DatabaseClock,
     kept: &mut Option<Connection>,
     batch: Option<BatchId>,
     work: &F,
@@ -56,7 +58,7 @@ where
         Some(Connection(lease)) if !lease.object().is_closed() => lease,
         _ => lease(pool).await?,
     };
-    let tx = Tx(Inner::Postgres(PgTx::new(lease)));
+    let tx = Tx(Inner::Postgres(PgTx::new(lease, clock)));
     let worked = run(&tx, batch, work).await;
     let (is_good, outcome) = match (worked, tx.postgres().ended.get()) {
         (Ok(outcome), Some(Ending::Committed)) => (true, Ok(outcome)),
@@ -104,8 +106,8 @@ impl PgTx {
         }
         let object = self.object();
         let written = join_all(prepared.iter().zip(writes).map(|(statement, write)| async move {
-            let ids = scalar_ids(&write.scalars);
-            object.execute(statement, &parameters(&write.columns, &write.scalars, &ids)).await
+            let (ids, bound_us) = (scalar_ids(&write.scalars), self.bound_us(write.statement));
+            object.execute(statement, &parameters(&write.columns, &write.scalars, &ids, bound_us.as_ref())).await
         }));
         // Before it is sent: who gives this up half-way must not believe that nothing is committed.
         self.ended.set(Ending::Unknown);

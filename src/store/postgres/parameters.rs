@@ -16,10 +16,12 @@ pub(super) fn scalar_ids(scalars: &[Scalar<'_>]) -> Vec<Option<uuid::Uuid>> {
         .collect()
 }
 
+/// The parameters in their order; `bound_us` is the last one of a statement that reads the house's time.
 pub(super) fn parameters<'p>(
     columns: &'p [Column<'_>],
     scalars: &'p [Scalar<'_>],
     ids: &'p [Option<uuid::Uuid>],
+    bound_us: Option<&'p Option<i64>>,
 ) -> Vec<&'p (dyn ToSql + Sync)> {
     let columns = columns.iter().map(|column| -> &(dyn ToSql + Sync) {
         match column {
@@ -42,5 +44,5 @@ pub(super) fn parameters<'p>(
             Scalar::Id(_) | Scalar::OptId(_) => id,
         }
     });
-    columns.chain(scalars).collect()
+    columns.chain(scalars).chain(bound_us.map(|bound_us| bound_us as &(dyn ToSql + Sync))).collect()
 }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{SqliteTx, translate};
+use crate::clock::DatabaseClock;
 use crate::store::error::StoreError;
 use crate::store::tx::{Inner, Tx};
 
@@ -64,21 +65,22 @@ pub(super) fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreE
 pub(super) fn spawn(
     name: &str,
     connections: impl IntoIterator<Item = Connection>,
+    clock: &DatabaseClock,
 ) -> Result<mpsc::Sender<Job>, StoreError> {
     let (sender, jobs) = mpsc::channel::<Job>(QUEUE_MAX);
     let jobs = Arc::new(Mutex::new(jobs));
     for connection in connections {
-        let jobs = Arc::clone(&jobs);
+        let (jobs, clock) = (Arc::clone(&jobs), clock.clone());
         std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || serve(connection, &jobs))
+            .spawn(move || serve(connection, clock, &jobs))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
     Ok(sender)
 }
 
-fn serve(connection: Connection, jobs: &Mutex<mpsc::Receiver<Job>>) {
-    let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection) }));
+fn serve(connection: Connection, clock: DatabaseClock, jobs: &Mutex<mpsc::Receiver<Job>>) {
+    let tx = Tx(Inner::Sqlite(SqliteTx { connection: Mutex::new(connection), clock }));
     // One idle thread waits for the next job, the others for it to be the one.
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
     while let Some(job) = next() {
@@ -99,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_made_is_its_owners_alone() {
         let dir = std::env::temp_dir().join(format!("nexo-private-{}", std::process::id()));
-        let sqlite = Sqlite::open(dir.join("deep/t.db"), 1).expect("opens");
+        let sqlite = Sqlite::open(dir.join("deep/t.db"), 1, DatabaseClock::here()).expect("opens");
         sqlite.lock_for_serving().expect("locks");
         let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
         assert_eq!(mode(&dir.join("deep")), 0o700);

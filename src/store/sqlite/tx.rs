@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, ToSql};
 
 use super::translate;
-use crate::clock::wall_now;
+use crate::clock::DatabaseClock;
 use crate::store::error::StoreError;
 use crate::store::row::{Row, Values};
 use crate::store::statement::{CHUNKS, Column, Scalar, Statement};
@@ -16,6 +16,7 @@ use crate::store::tx::Write;
 #[derive(Debug)]
 pub(in crate::store) struct SqliteTx {
     pub(super) connection: Mutex<Connection>,
+    pub(super) clock: DatabaseClock,
 }
 
 impl SqliteTx {
@@ -93,7 +94,7 @@ impl SqliteTx {
                 continue;
             }
             let mut prepared = connection.prepare_cached(statement.sqlite(chunk)).map_err(translate)?;
-            bind_call(&mut prepared, statement, chunk, scalars)?;
+            bind_call(&mut prepared, statement, chunk, scalars, &self.clock)?;
             while rows - row >= size {
                 for offset in 0..size {
                     bind_row(&mut prepared, columns, row + offset, offset * columns.len())?;
@@ -107,15 +108,19 @@ impl SqliteTx {
     }
 }
 
-/// Binds what is the same for every row: the scalars, and the clock of this call, read under the writer's lock.
+/// Binds what is the same for every row: the scalars, and the time of this call, read under the writer's lock.
 fn bind_call(
     prepared: &mut rusqlite::CachedStatement<'_>,
     statement: &'static Statement,
     chunk: usize,
     scalars: &[Scalar<'_>],
+    clock: &DatabaseClock,
 ) -> Result<(), StoreError> {
-    if statement.reads_clock() {
-        bind(prepared, statement.now_at(chunk), &wall_now().micros())?;
+    if statement.reads_time() {
+        bind(prepared, statement.now_at(chunk), &clock.now().micros())?;
+    }
+    if statement.reads_server() {
+        bind(prepared, statement.now_at(chunk) + 1, &clock.wall().micros())?;
     }
     for (scalar, number) in scalars.iter().zip(1..) {
         let at = statement.scalar_at(chunk, number);

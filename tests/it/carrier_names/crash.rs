@@ -5,7 +5,6 @@ use std::time::Duration;
 use nexo_route::actors::supervise::{Budget, Tree};
 use nexo_route::actors::sweeper::sweeper;
 use nexo_route::carrier::upstream::ReceiptState;
-use nexo_route::clock::DatabaseClock;
 use nexo_route::domain::ids::{AccountId, DeliveryId};
 use nexo_route::domain::money::MicroUsd;
 
@@ -103,8 +102,7 @@ pub(super) async fn killed(engine: Engine) {
     // Nobody names them any more: they are dropped, and their deliveries are refunded at their settle time.
     age(&store, "parked_receipts", 61).await;
     let config = settings(&database.url, &[]).expect("sane");
-    let clock = DatabaseClock::new(store.ping().await.expect("answers"));
-    let child = sweeper(&config.sweeper, Duration::from_secs(3_600), &store, &clock, SETTLE_AFTER);
+    let child = sweeper(&config.sweeper, Duration::from_secs(3_600), &store, SETTLE_AFTER);
     let tree = Tree::grow(Budget::default(), vec![child]).await.expect("starts");
     for (acked, row) in acked.iter().zip(&rows) {
         let expected = if row.is_some() { "delivered" } else { "failed" };

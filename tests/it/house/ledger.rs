@@ -94,6 +94,11 @@ impl Ledger {
         self.deliveries.iter().filter(|delivery| delivery.status == SENT && delivery.overdue_us > grace_us).count()
     }
 
+    /// Every delivery.
+    pub fn ids(&self) -> std::collections::BTreeSet<Id> {
+        self.deliveries.iter().map(|delivery| delivery.id).collect()
+    }
+
     pub fn with_status(&self, status: i64) -> usize {
         self.deliveries.iter().filter(|delivery| delivery.status == status).count()
     }

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nexo_route::app::{Running, build};
+use nexo_route::app::{Running, build_with};
 use nexo_route::carrier::simulator::{Controls, Witness};
+use nexo_route::clock::DatabaseClock;
 use nexo_route::config::{Config, assemble};
 use nexo_route::domain::sealing::{Keyring, SecretKey};
 use tokio::runtime::Runtime;
@@ -73,13 +74,13 @@ pub fn keyring() -> Keyring {
 }
 
 impl Node {
-    /// Starts a daemon and returns when it serves.
-    pub async fn start(config: Config, witness: Witness) -> anyhow::Result<Self> {
+    /// Starts a daemon, with a clock that knows no time yet, and returns when it serves.
+    pub async fn start(config: Config, witness: Witness, clock: DatabaseClock) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let ended: Ended = runtime.spawn(async move {
-            let app = build(config, keyring()).await?.with_witness(witness);
+            let app = build_with(config, keyring(), clock).await?.with_witness(witness);
             let addresses = app.addresses();
             let stopped = async {
                 let _asked_or_dropped = stopped.await;

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::io;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
+use nexo_route::clock::DatabaseClock;
 use nexo_route::config::{Config, millis};
 use nexo_route::store::Store;
 use nexo_route::telemetry::names;
 use tokio::sync::OnceCell;
 
+use super::clockwork::SteppedMachine;
 use super::customer::{Customer, Purse};
 use super::database::{Database, Engine};
 use super::ledger::Ledger;
@@ -41,6 +43,7 @@ struct Inner {
     /// The longest `dispatch_within` of any node.
     dispatch_within: Mutex<Duration>,
     witnessed: Witnessed,
+    machine: OnceLock<Arc<SteppedMachine>>,
     finished: AtomicBool,
 }
 
@@ -69,6 +72,7 @@ impl House {
             started: AtomicUsize::new(0),
             dispatch_within: Mutex::new(Duration::ZERO),
             witnessed: Witnessed::default(),
+            machine: OnceLock::new(),
             finished: AtomicBool::new(false),
         }))
     }
@@ -88,11 +92,25 @@ impl House {
         let config = self.settings(overrides);
         let within = millis(config.dispatch.dispatch_within_ms);
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
-        let node = Arc::new(Node::start(config, self.0.witnessed.of_node(number)).await?);
+        let node = Arc::new(Node::start(config, self.0.witnessed.of_node(number), self.clock()).await?);
         let mut longest = self.0.dispatch_within.lock().unwrap_or_else(PoisonError::into_inner);
         *longest = longest.max(within);
         self.nodes_mut(|nodes| nodes.push(Arc::clone(&node)));
         Ok(node)
+    }
+
+    /// Has daemons that start from now on read the clocks of `machine`.
+    pub fn on_machine(&self, machine: Arc<SteppedMachine>) {
+        self.0.machine.set(machine).expect("once");
+    }
+
+    fn clock(&self) -> DatabaseClock {
+        self.0.machine.get().map_or_else(DatabaseClock::here, |machine| DatabaseClock::unset(Arc::clone(machine) as _))
+    }
+
+    /// The address of the database, as `store.url` takes it.
+    pub fn url(&self) -> &str {
+        &self.0.url
     }
 
     /// What a daemon of this house is told.

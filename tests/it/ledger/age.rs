@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use nexo_route::domain::delivery::WindowAfter;
 use nexo_route::domain::ids::{DeliveryId, MovementId};
-use nexo_route::records::acceptance::{IdempotencyClaim, Order};
+use nexo_route::records::acceptance::{IdempotencyClaim, Order, Verdict, WINDOW};
 use nexo_route::records::idempotency::{self, Place};
 use nexo_route::records::pruning::{self, Step};
 use nexo_route::records::settlement::{Settlement, overdue, settle};
-use nexo_route::store::Store;
+use nexo_route::store::{Statement, Store};
 
 use super::rows::{LEDGER, ROWS, accept_all, account, delivered, failed, fund, micros, order, settle_all, three};
 
@@ -19,10 +19,11 @@ pub(super) async fn overdue_rows(store: Store) {
     let (late_id, young_id) = (late.delivery, young.delivery);
     accept_all(&store, vec![late, young]).await;
     let (start, end) = (DeliveryId::from_bytes([0; 16]), DeliveryId::from_bytes([0xff; 16]));
+    let now = store.ping().await.expect("pings");
     let settled = store
         .write(move |tx| {
             Box::pin(async move {
-                let found = overdue(tx, start, end, 10).await?;
+                let found = overdue(tx, start, end, now, 10).await?;
                 let settlements: Vec<Settlement> = found.iter().map(|id| failed(*id, WindowAfter::Keep)).collect();
                 settle(tx, &settlements).await?;
                 Ok(found)
@@ -115,7 +116,8 @@ pub(super) async fn slices(store: Store) {
     let released = [by_phone[0], by_phone[4]].map(|id| failed(id, WindowAfter::Release));
     settle_all(&store, released.to_vec()).await;
     let prune = async |from: i64| {
-        let step = store.write(move |tx| Box::pin(pruning::prune_windows(tx, from, 2, Duration::ZERO)));
+        let now = store.ping().await.expect("pings");
+        let step = store.write(move |tx| Box::pin(pruning::prune_windows(tx, from, 2, now)));
         step.await.expect("prunes")
     };
     assert_eq!(prune(i64::MIN).await, Step { dropped: 1, next: Some(3) });
@@ -124,9 +126,10 @@ pub(super) async fn slices(store: Store) {
     assert_eq!(prune(i64::MIN).await, Step { dropped: 0, next: Some(4) });
 
     let prune = async |from: Place, kept: Duration| {
+        let before = store.ping().await.expect("pings").minus(kept);
         let work = store.write(move |tx| {
             let from = from.clone();
-            Box::pin(async move { idempotency::prune(tx, &from, 2, kept).await })
+            Box::pin(async move { idempotency::prune(tx, &from, 2, before).await })
         });
         work.await.expect("prunes")
     };
@@ -138,4 +141,32 @@ pub(super) async fn slices(store: Store) {
     let third = prune(second.next.expect("one is left"), Duration::ZERO).await;
     assert_eq!(third, Step { dropped: 1, next: None });
     assert_eq!(prune(Place::FIRST, Duration::ZERO).await, Step { dropped: 2, next: None });
+}
+
+static AN_HOUR_LATER: Statement = Statement::new(
+    "test.windows_an_hour_later",
+    &[],
+    &[],
+    "UPDATE cooldown_windows SET until_us = until_us + 3600000000",
+);
+
+/// Windows that a clock wrote which was an hour ahead: none is believed, and one of this clock is.
+pub(super) async fn windows_of_another_clock(store: Store) {
+    fund(&store, account(1), micros(0, 0, 1_000_000)).await;
+    let minute = Duration::from_secs(60);
+    for (phone, hold, longest) in [(1, None, WINDOW), (2, Some(minute), minute)] {
+        let first = order(&store, account(1), phone).await;
+        let delivery = first.delivery;
+        accept_all(&store, vec![first]).await;
+        if let Some(hold) = hold {
+            settle_all(&store, vec![failed(delivery, WindowAfter::Hold(hold))]).await;
+        }
+        let held = accept_all(&store, vec![order(&store, account(1), phone).await]).await.remove(0);
+        let Verdict::CoolingDown { remaining, owner } = held else { panic!("{held:?}") };
+        assert!(owner == delivery && remaining <= longest && remaining > longest / 2, "{remaining:?}");
+        let moved = store.write(|tx| Box::pin(async move { tx.execute(&AN_HOUR_LATER, &[], &[]).await }));
+        assert_eq!(moved.await, Ok(u64::try_from(phone).expect("small")));
+        let again = accept_all(&store, vec![order(&store, account(1), phone).await]).await.remove(0);
+        assert!(matches!(again, Verdict::Charged { .. }), "{again:?}");
+    }
 }

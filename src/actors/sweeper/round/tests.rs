@@ -1,7 +1,15 @@
 //! Rounds against an embedded database; the patience is taken away instead of waited for.
 
+mod stepped;
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use self::stepped::Stepped;
 use super::*;
 use crate::actors::sweeper::housekeeping::fold;
+use crate::clock::{DatabaseClock, Machine};
 use crate::domain::carrier::{Carrier, CarrierSource, Channel};
 use crate::domain::ids::AccountId;
 use crate::domain::money::MicroUsd;
@@ -11,10 +19,13 @@ use crate::records::accounts::{self, AccountName};
 use crate::records::audit::Actor;
 use crate::records::keys;
 
+const CONFIG: SweeperConfig = SweeperConfig { every_ms: 1_000, batch_max: 3, keep_deliveries_days: 0 };
+
 /// A database in a directory that goes with it.
 struct Scratch {
     store: Store,
     rounds: Rounds,
+    machine: Arc<Stepped>,
     directory: std::path::PathBuf,
 }
 
@@ -29,13 +40,14 @@ impl Scratch {
         let name = format!("nexo-sweeper-{:032x}", rand::random::<u128>());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir(&directory).expect("a directory");
-        let store = Store::open(&format!("sqlite:{}/db", directory.display()), 1).await.expect("opens");
+        let machine = Arc::new(Stepped::default());
+        let clock = DatabaseClock::unset(Arc::clone(&machine) as Arc<dyn Machine>);
+        let url = format!("sqlite:{}/db", directory.display());
+        let store = Store::open_on(&Handle::current(), &url, 1, clock).expect("opens");
         store.migrate().await.expect("migrates");
-        let clock = DatabaseClock::new(store.ping().await.expect("answers"));
-        let config = SweeperConfig { every_ms: 1_000, batch_max: 3, keep_deliveries_days: 0 };
-        let mut rounds = Rounds::new(&config, Duration::ZERO, &store, &clock, Duration::ZERO);
+        let mut rounds = Rounds::new(&CONFIG, Duration::ZERO, &store, Duration::ZERO);
         (rounds.margin, rounds.watermark_margin) = (Duration::ZERO, Duration::ZERO);
-        Self { store, rounds, directory }
+        Self { store, rounds, machine, directory }
     }
 
     /// An account with five dollars.
@@ -71,12 +83,12 @@ impl Scratch {
             settle_after,
             idempotency: None,
         };
-        let orders: std::sync::Arc<Vec<Order>> = std::sync::Arc::new(phones.map(order).collect());
+        let orders: Arc<Vec<Order>> = Arc::new(phones.map(order).collect());
         let ids = orders.iter().map(|order| order.delivery).collect();
         let accepted = self
             .store
             .write(move |tx| {
-                let orders = std::sync::Arc::clone(&orders);
+                let orders = Arc::clone(&orders);
                 Box::pin(async move { accept(tx, &orders).await })
             })
             .await
@@ -145,8 +157,10 @@ async fn a_round_without_a_database_changes_nothing_and_the_next_one_goes_on() {
     scratch.a_moment_later().await;
     let store = scratch.rounds.store.clone();
     scratch.rounds.store = Store::open("postgres://nobody@127.0.0.1:1/none", 1).await.expect("opens lazily");
+    scratch.rounds.time = HouseTime::new(&scratch.rounds.store);
     assert!(scratch.rounds.run().await.is_err());
     assert_eq!(scratch.rounds.cursor, None);
+    scratch.rounds.time = HouseTime::new(&store);
     scratch.rounds.store = store;
     scratch.rounds.run().await.expect("a round");
     assert_eq!(scratch.spendable(account).await, Some(MicroUsd::from_micros(5_000_000)));
@@ -173,7 +187,7 @@ async fn a_long_gap_and_many_rows_are_walked_in_slices() {
     let mut after = scratch.watermark().await;
     let mut slices = 0;
     while after < until {
-        after = scratch.rounds.sweep_slice(after, until).await.expect("a slice");
+        (after, _) = scratch.rounds.sweep_slice(after, until, until.timestamp()).await.expect("a slice");
         slices += 1;
     }
     assert_eq!(slices, 10 + 3, "ten of the old, then the overdue in batches of three; the months between cost nothing");
