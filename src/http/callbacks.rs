@@ -152,6 +152,10 @@ impl Handler for Callbacks {
         admits
     }
 
+    fn body_bytes_max(&self) -> usize {
+        self.body_bytes_max
+    }
+
     async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {
         let name = call.head.uri.path().strip_prefix("/callbacks/");
         let receiver = name.and_then(|name| self.receivers.find(name)).ok_or(ApiError::NotFound)?;

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{CallbacksConfig, HttpConfig, millis};
 use crate::http::Reply;
-use crate::http::body::Body;
+use crate::http::body::{BODY_MAX, Body};
 use crate::http::error::ApiError;
 use crate::http::meter::{Cut, Meter};
 use crate::http::request_id::RequestId;
@@ -62,6 +62,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether a connection of `peer` is worth a place at all; asked when it is accepted, before anything is read.
     fn admits(&self, _peer: IpAddr) -> bool {
         true
+    }
+
+    /// The most bytes of a body. One that an answer leaves unread is dropped up to here, so that its connection goes on.
+    fn body_bytes_max(&self) -> usize {
+        BODY_MAX
     }
 
     /// Answers one request. It is never dropped before it is done, not even if the client is gone: it bounds itself.

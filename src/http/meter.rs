@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::telemetry::names;
 
 /// Every status that we answer, and the place of its counter.
-const STATUSES: [u16; 17] = [200, 202, 400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 502, 503];
+const STATUSES: [u16; 18] = [200, 202, 204, 400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 502, 503];
 
 /// Why a connection was refused or cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

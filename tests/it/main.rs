@@ -24,6 +24,7 @@ mod last_cent;
 mod learning;
 mod ledger;
 mod link_commands;
+mod load_balancers;
 mod look_up;
 mod lost_database;
 mod malformed_input;
