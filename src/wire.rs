@@ -2,6 +2,7 @@
 //!
 //! Who may be reached is decided by those above; nothing here sends a byte of theirs, keeps a connection, or tries one again.
 
+pub mod descriptors;
 pub mod dns;
 pub mod tcp;
 pub mod tls;

@@ -27,10 +27,12 @@ pub(crate) enum Cut {
     TimedOut,
     /// The head could not be parsed.
     Malformed,
+    /// No descriptor is left but those that are kept back.
+    NoFile,
 }
 
 impl Cut {
-    const NAMES: [&'static str; 5] = ["full", "full_for_address", "forbidden", "timed_out", "malformed"];
+    const NAMES: [&'static str; 6] = ["full", "full_for_address", "forbidden", "timed_out", "malformed", "no_file"];
 }
 
 /// The metrics of one listener.

@@ -12,6 +12,7 @@ mod commands;
 mod cooldown;
 mod crash_recovery;
 mod deliveries_list;
+mod descriptors;
 mod graceful_shutdown;
 mod harness;
 mod house;
