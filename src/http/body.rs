@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
+use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::CONTENT_ENCODING;
 
 use crate::http::error::ApiError;
 
@@ -20,6 +22,14 @@ pub const BODY_MAX: usize = 4096;
 const TOO_LARGE_DROPPED_MAX: u64 = 64 * 1024;
 /// It is waited for so long at most: nothing was promised to it.
 const TOO_LARGE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Whether a body is packed (gzip, deflate or another coding), so that its bytes are not what they stand for. None is unpacked
+/// here: a few bytes may stand for gigabytes.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    values.any(|value| !value.as_bytes().split(|byte| *byte == b',').all(|coding| plain(coding.trim_ascii())))
+}
 
 /// A body that comes over the wire, or the rest of it.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::domain::ids::DeliveryId;
 use crate::domain::json::Object;
@@ -53,6 +53,8 @@ pub enum ApiError {
     UnsupportedMediaType {
         form: bool,
     },
+    /// The body bears a Content-Encoding.
+    EncodedBody,
     IdempotencyReused,
     HeadersTooLarge,
     /// The phone's window.
@@ -177,6 +179,11 @@ impl ApiError {
             ),
             Self::UnsupportedMediaType { form: false } => {
                 facts(415, "unsupported_media_type", "the Content-Type is application/json")
+            }
+            // The header that says which codings are taken (RFC 9110 §15.5.16).
+            Self::EncodedBody => {
+                facts(415, "unsupported_media_type", "send the body as it is: no Content-Encoding is unpacked here")
+                    .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             }
             Self::IdempotencyReused => {
                 facts(422, "idempotency_key_reused", "this Idempotency-Key came with another body before")
