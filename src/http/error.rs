@@ -172,14 +172,7 @@ impl ApiError {
                     .retry_header(SOON)
             }
             Self::BodyTooLarge => facts(413, "body_too_large", "a body has at most 4096 bytes"),
-            Self::UnsupportedMediaType { form: true } => facts(
-                415,
-                "unsupported_media_type",
-                "send JSON and say so: with curl, add -H 'Content-Type: application/json'",
-            ),
-            Self::UnsupportedMediaType { form: false } => {
-                facts(415, "unsupported_media_type", "the Content-Type is application/json")
-            }
+            Self::UnsupportedMediaType { form } => media_type(*form),
             // The header that says which codings are taken (RFC 9110 §15.5.16).
             Self::EncodedBody => {
                 facts(415, "unsupported_media_type", "send the body as it is: no Content-Encoding is unpacked here")
@@ -215,6 +208,15 @@ impl ApiError {
             }
         }
     }
+}
+
+fn media_type(form: bool) -> Facts {
+    let message = if form {
+        "send JSON and say so: with curl, add -H 'Content-Type: application/json'"
+    } else {
+        "the Content-Type is application/json"
+    };
+    facts(415, "unsupported_media_type", message)
 }
 
 fn facts(status: u16, code: &'static str, message: impl Into<Cow<'static, str>>) -> Facts {
