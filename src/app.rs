@@ -46,6 +46,7 @@ use crate::send::{Parts, SendTimes, Sender};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::webhook::courier::Courier;
+use crate::wire;
 use actors::{Actors, Blueprint, settle_after};
 use edge::{House, Pulse};
 use engine::EngineRoom;
@@ -102,6 +103,7 @@ pub async fn build(config: Config, keyring: Keyring) -> Result<App, StartError> 
 /// # Errors
 /// As [`build`].
 pub async fn build_with(config: Config, keyring: Keyring, clock: DatabaseClock) -> Result<App, StartError> {
+    descriptors::keep_some_back();
     let carriers = start::carriers(&config.carriers).await?;
     let courier = Courier::new(&config.webhooks).map_err(|error| StartError::Config(error.to_string()))?;
     let keyring = Arc::new(keyring);
@@ -288,6 +290,7 @@ async fn keep_gauges(metrics: Metrics, admission: Admission, stop: CancellationT
     let mut ticks = tokio::time::interval(UPKEEP_EVERY);
     while tokio::select! { () = stop.cancelled() => false, _ = ticks.tick() => true } {
         admission.report();
+        wire::descriptors::refill();
         metrics.upkeep();
     }
 }

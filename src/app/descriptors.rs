@@ -2,7 +2,8 @@
 //!
 //! Without any left, nothing is accepted any more, not even the operators' port, and the database cannot be reached again.
 //! So the soft limit is raised to the hard one, and the public listener keeps to what that leaves beside everything else. A
-//! reload may bring only links that fit into what is left then, beside those that linger.
+//! reload may bring only links that fit into what is left then, beside those that linger. Some are kept back for the case
+//! that there are none all the same (`wire::descriptors`).
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -11,8 +12,10 @@ use crate::config::Config;
 use crate::config::carriers::CarrierTable;
 use crate::config::upstreams::UpstreamConfig;
 use crate::config::upstreams::smpp::BindMode;
+use crate::wire;
 
-/// The operators' listener, the database (at most 144 connections and twice `store.readers`, or files), logs and the runtime.
+/// The operators' listener, the database (at most 144 connections and twice `store.readers`, or files), what is kept back,
+/// logs and the runtime.
 const RESERVED: usize = 256 + 256;
 /// For the links of carriers at least.
 const LINKS_MIN: usize = 128;
@@ -28,6 +31,13 @@ pub(super) struct Shares {
     pub(super) connections: usize,
     /// Those of all links, also of such as linger.
     pub(super) links: usize,
+}
+
+/// Raises the limit and keeps some back, before anything else takes the low numbers: a limit that is lowered while the daemon
+/// runs leaves those.
+pub(super) fn keep_some_back() {
+    raise();
+    wire::descriptors::hold();
 }
 
 /// Shares out what the system allows, with the links of `table` and as many beside them while a reload replaces them.

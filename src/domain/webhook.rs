@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
+pub use fault::Fault;
 pub use schedule::{InvalidSchedule, RETRIES_MAX, RETRY_WAIT_MAX, RetrySchedule};
+mod fault;
 mod schedule;
 
 /// The most active endpoints of one account (seed: API reference §10).
@@ -164,7 +166,7 @@ pub enum Outcome {
     Accepted,
     /// Another status, or a [`Fault`].
     Failed,
-    /// Never sent: the endpoint was disabled or deleted first, or the event can no longer be made.
+    /// Never sent: the endpoint was disabled or deleted first, the event can no longer be made, or it waited for too long.
     Discarded,
 }
 
@@ -203,8 +205,14 @@ pub enum AttemptState {
     Sending,
     /// Claimed, and the node that did it ended before it could write what became of it. Never sent again by itself.
     Unknown,
+    /// Discarded because it had been due for [`EXPIRED_AFTER`]; in rows an outcome like any other that was discarded.
+    Expired,
     Ended(Outcome),
 }
+
+/// What has been due for longer is not sent any more: whoever waited for the code has long gone on, and a receiver that is
+/// back gets today's events first. Replaying sends it all the same.
+pub const EXPIRED_AFTER: Duration = Duration::from_hours(24);
 
 /// An attempt without a result is over after this: its deadline and the longest wait for its result's commit are shorter.
 pub const UNKNOWN_AFTER: Duration = Duration::from_secs(60);
@@ -215,6 +223,7 @@ impl AttemptState {
         match self {
             Self::Sending => "sending",
             Self::Unknown => "unknown",
+            Self::Expired => "expired",
             Self::Ended(outcome) => outcome.as_str(),
         }
     }
@@ -222,66 +231,7 @@ impl AttemptState {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let ended = Outcome::ALL.into_iter().map(Self::Ended);
-        [Self::Sending, Self::Unknown].into_iter().chain(ended).find(|state| state.as_str() == name)
-    }
-}
-
-/// Why an attempt failed without a status of its own, and a bounded metric label.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Fault {
-    /// The name has no address, or nobody answers for it.
-    Dns,
-    /// The name or the address lies where no webhook may go.
-    Blocked,
-    Connect,
-    Tls,
-    /// The deadline passed.
-    Timeout,
-    /// The connection ended before the answer did.
-    Reset,
-    /// What came back is no HTTP answer, or one that is too large in its head.
-    Protocol,
-    /// An answer, but not 2xx.
-    Status,
-    /// The endpoint was disabled or deleted before the event was sent.
-    Disabled,
-    /// The delivery behind the event is no longer there, or cannot be read.
-    Gone,
-}
-
-impl Fault {
-    pub const ALL: [Self; 10] = [
-        Self::Dns,
-        Self::Blocked,
-        Self::Connect,
-        Self::Tls,
-        Self::Timeout,
-        Self::Reset,
-        Self::Protocol,
-        Self::Status,
-        Self::Disabled,
-        Self::Gone,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Blocked => "blocked",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Protocol => "protocol",
-            Self::Status => "status",
-            Self::Disabled => "disabled",
-            Self::Gone => "gone",
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fault| fault.as_str() == name)
+        [Self::Sending, Self::Unknown, Self::Expired].into_iter().chain(ended).find(|state| state.as_str() == name)
     }
 }
 

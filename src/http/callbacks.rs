@@ -23,6 +23,7 @@ use crate::config::CallbacksConfig;
 use crate::config::upstreams::http::CallbackConfig;
 use crate::domain::reference::UpstreamId;
 use crate::http::Reply;
+use crate::http::body::is_encoded;
 use crate::http::client_ip::{carrier_ip, is_trusted};
 use crate::http::error::ApiError;
 use crate::http::listener::{Call, Handler};
@@ -81,6 +82,8 @@ enum Refused {
     Forbidden,
     Unproven,
     TooLarge,
+    /// Its bytes are packed: nothing could be read of them, and no signature of what they stand for would hold.
+    Encoded,
     Unreadable,
     NotDurable,
 }
@@ -91,6 +94,7 @@ impl Refused {
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::Unproven => ("unproven", StatusCode::UNAUTHORIZED),
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Encoded => ("encoded", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::Unreadable => ("unreadable", StatusCode::BAD_REQUEST),
             Self::NotDurable => ("not_durable", StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -124,6 +128,9 @@ impl Callbacks {
         if !proof::holds_without_body(proof, &call.head.headers, query) {
             return Err(Refused::Unproven);
         }
+        if is_encoded(&call.head.headers) {
+            return Err(Refused::Encoded);
+        }
         let body = call.body.read_up_to(self.body_bytes_max).await.map_err(|error| match error {
             ApiError::BodyTooLarge => Refused::TooLarge,
             _ => Refused::Unreadable,
@@ -152,6 +159,10 @@ impl Handler for Callbacks {
         admits
     }
 
+    fn body_bytes_max(&self) -> usize {
+        self.body_bytes_max
+    }
+
     async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {
         let name = call.head.uri.path().strip_prefix("/callbacks/");
         let receiver = name.and_then(|name| self.receivers.find(name)).ok_or(ApiError::NotFound)?;
@@ -162,6 +173,7 @@ impl Handler for Callbacks {
         let taken = self.take(&receiver, call).await;
         let (result, reply) = match taken {
             Ok(result) => (result, wire::json(StatusCode::OK, Bytes::from_static(b"{\"ok\":true}"))),
+            Err(Refused::Encoded) => (Refused::Encoded.facts().0, ApiError::EncodedBody.reply(&call.id)),
             Err(refused) => {
                 let (result, status) = refused.facts();
                 (result, wire::json(status, Bytes::from_static(b"{\"ok\":false}")))

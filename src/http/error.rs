@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::domain::ids::DeliveryId;
 use crate::domain::json::Object;
@@ -53,6 +53,8 @@ pub enum ApiError {
     UnsupportedMediaType {
         form: bool,
     },
+    /// The body bears a Content-Encoding.
+    EncodedBody,
     IdempotencyReused,
     HeadersTooLarge,
     /// The phone's window.
@@ -170,13 +172,11 @@ impl ApiError {
                     .retry_header(SOON)
             }
             Self::BodyTooLarge => facts(413, "body_too_large", "a body has at most 4096 bytes"),
-            Self::UnsupportedMediaType { form: true } => facts(
-                415,
-                "unsupported_media_type",
-                "send JSON and say so: with curl, add -H 'Content-Type: application/json'",
-            ),
-            Self::UnsupportedMediaType { form: false } => {
-                facts(415, "unsupported_media_type", "the Content-Type is application/json")
+            Self::UnsupportedMediaType { form } => media_type(*form),
+            // The header that says which codings are taken (RFC 9110 §15.5.16).
+            Self::EncodedBody => {
+                facts(415, "unsupported_media_type", "send the body as it is: no Content-Encoding is unpacked here")
+                    .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             }
             Self::IdempotencyReused => {
                 facts(422, "idempotency_key_reused", "this Idempotency-Key came with another body before")
@@ -208,6 +208,15 @@ impl ApiError {
             }
         }
     }
+}
+
+fn media_type(form: bool) -> Facts {
+    let message = if form {
+        "send JSON and say so: with curl, add -H 'Content-Type: application/json'"
+    } else {
+        "the Content-Type is application/json"
+    };
+    facts(415, "unsupported_media_type", message)
 }
 
 fn facts(status: u16, code: &'static str, message: impl Into<Cow<'static, str>>) -> Facts {

@@ -2,12 +2,13 @@
 //!
 //! hyper accepts a missing or repeated `Host`, any `Transfer-Encoding` that ends in `chunked`, and `Transfer-Encoding`
 //! beside `Content-Length` (RFC 9112 §3.2, §6.1 and §6.3 allow a server to refuse all of these). A refused message ends
-//! its connection. Bare LF line ends are read as RFC 9112 §2.2 allows.
+//! its connection. HTTP/1.0 knows no `Host`, and health checks of load balancers speak it: there it may be missing. Bare LF
+//! line ends are read as RFC 9112 §2.2 allows.
 
 use std::io::BufRead;
 
-use hyper::HeaderMap;
 use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::{HeaderMap, Version};
 
 use crate::http::error::ApiError;
 
@@ -15,9 +16,9 @@ use crate::http::error::ApiError;
 ///
 /// # Errors
 /// `invalid_request` with the rule that the head breaks.
-pub(crate) fn check(headers: &HeaderMap, lengths_unseen: u32) -> Result<(), ApiError> {
+pub(crate) fn check(version: Version, headers: &HeaderMap, lengths_unseen: u32) -> Result<(), ApiError> {
     let mut hosts = headers.get_all(HOST).iter();
-    if hosts.next().is_none() || hosts.next().is_some() {
+    if (hosts.next().is_none() && version >= Version::HTTP_11) || hosts.next().is_some() {
         return Err(ApiError::malformed("exactly one Host header is required"));
     }
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -84,7 +85,17 @@ mod tests {
     fn accepts(headers: &[(HeaderName, &'static str)], unseen: u32) -> bool {
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
-        check(&headers, unseen).is_ok()
+        check(Version::HTTP_11, &headers, unseen).is_ok()
+    }
+
+    #[test]
+    fn http_1_0_needs_no_host_and_still_takes_no_second_one() {
+        let check = |hosts: &[&'static str]| {
+            let headers = hosts.iter().map(|host| (HOST, HeaderValue::from_static(host))).collect();
+            check(Version::HTTP_10, &headers, 0).is_ok()
+        };
+        assert!(check(&[]) && check(&["a"]));
+        assert!(!check(&["a", "a"]));
     }
 
     #[test]

@@ -23,20 +23,24 @@ use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{CallbacksConfig, HttpConfig, millis};
 use crate::http::Reply;
-use crate::http::body::Body;
+use crate::http::body::{BODY_MAX, Body};
 use crate::http::error::ApiError;
 use crate::http::meter::{Cut, Meter};
 use crate::http::request_id::RequestId;
+use crate::wire::descriptors::{self, Need};
 use caps::Caps;
 
 /// Connections that the kernel holds for us until they are accepted.
 const BACKLOG: u32 = 4096;
 /// The pause after an accept that failed for want of something (descriptors, memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Accepts that fail are logged so often.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -64,6 +68,11 @@ pub trait Handler: Send + Sync + 'static {
         true
     }
 
+    /// The most bytes of a body. One that an answer leaves unread is dropped up to here, so that its connection goes on.
+    fn body_bytes_max(&self) -> usize {
+        BODY_MAX
+    }
+
     /// Answers one request. It is never dropped before it is done, not even if the client is gone: it bounds itself.
     fn handle(&self, call: &mut Call) -> impl Future<Output = Result<Reply, ApiError>> + Send;
 }
@@ -86,6 +95,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long the peer may leave our bytes untaken.
     pub write: Duration,
+    /// Where descriptors run out, a new connection is closed at once and leaves those that are kept back to others.
+    pub gives_way: bool,
 }
 
 impl From<&HttpConfig> for Limits {
@@ -99,6 +110,7 @@ impl From<&HttpConfig> for Limits {
             body_read: millis(config.body_read_ms),
             idle: millis(config.idle_ms),
             write: millis(config.write_ms),
+            gives_way: true,
         }
     }
 }
@@ -114,12 +126,13 @@ impl From<&CallbacksConfig> for Limits {
             header_read: read,
             body_read: read,
             idle: millis(config.idle_ms),
+            gives_way: true,
             ..Self::default()
         }
     }
 }
 
-/// The limits of a private port: few connections, patient scrapers.
+/// The limits of a private port: few connections, patient scrapers, and health checks that are to be answered to the last.
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -131,6 +144,7 @@ impl Default for Limits {
             body_read: Duration::from_secs(5),
             idle: Duration::from_secs(120),
             write: Duration::from_secs(10),
+            gives_way: false,
         }
     }
 }
@@ -175,6 +189,7 @@ impl Listener {
         let limits = Arc::new(self.limits);
         let caps = Caps::new(Arc::clone(&limits));
         let meter = Meter::new(self.name, H::ROUTES);
+        let mut trouble = Trouble { need: if limits.gives_way { Need::First } else { Need::Second }, told: None };
         let server = Arc::new(Server { handler, limits, http: http(), meter });
         let mut connections = JoinSet::new();
         loop {
@@ -183,8 +198,13 @@ impl Listener {
                 () = stop.cancelled() => break,
                 Some(ended) = connections.join_next() => reap(ended),
                 accepted = self.tcp.accept() => match accepted {
+                    Ok((stream, _)) if server.limits.gives_way && !descriptors::refill() => {
+                        drop(stream);
+                        descriptors::refill();
+                        server.meter.cut(Cut::NoFile);
+                    }
                     Ok((stream, peer)) => seat(&server, &caps, &mut connections, stream, peer, &stop),
-                    Err(error) => pause(&error, &stop).await,
+                    Err(error) => trouble.meet(&error, &stop).await,
                 },
             }
         }
@@ -245,16 +265,33 @@ fn reap(ended: Result<(), JoinError>) {
     }
 }
 
-/// A peer that is already gone is no trouble of ours; anything else (no descriptors left) gets better with time only.
-async fn pause(error: &io::Error, stop: &CancellationToken) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        return;
-    }
-    tracing::warn!(%error, "accepting connections failed");
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+/// Accepts that fail.
+struct Trouble {
+    /// What a connection is accepted for where no descriptor is left.
+    need: Need,
+    /// When it was last logged.
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    /// A peer that is already gone is no trouble of ours. For want of a descriptor there is one kept back: a client that is
+    /// closed at once knows more than one that waits. Anything else gets better with time only.
+    async fn meet(&mut self, error: &io::Error, stop: &CancellationToken) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+            return;
+        }
+        if self.told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            self.told = Some(Instant::now());
+            tracing::warn!(%error, "accepting connections fails");
+        }
+        if descriptors::is_want(error) && descriptors::lend(self.need) {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::telemetry::names;
 
 /// Every status that we answer, and the place of its counter.
-const STATUSES: [u16; 17] = [200, 202, 400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 502, 503];
+const STATUSES: [u16; 18] = [200, 202, 204, 400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429, 431, 500, 502, 503];
 
 /// Why a connection was refused or cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,10 +27,12 @@ pub(crate) enum Cut {
     TimedOut,
     /// The head could not be parsed.
     Malformed,
+    /// No descriptor is left but those that are kept back.
+    NoFile,
 }
 
 impl Cut {
-    const NAMES: [&'static str; 5] = ["full", "full_for_address", "forbidden", "timed_out", "malformed"];
+    const NAMES: [&'static str; 6] = ["full", "full_for_address", "forbidden", "timed_out", "malformed", "no_file"];
 }
 
 /// The metrics of one listener.

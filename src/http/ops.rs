@@ -1,13 +1,15 @@
 //! The operators' listener: `/metrics`, `/livez`, `/readyz`, `/links`. It has no authentication: its port is private.
 //!
 //! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations, a
-//! key list that is young enough or every link is missing, while the database's clock is not believed, and from the moment the daemon begins to stop.
+//! key list that is young enough or every link is missing, while the database's clock is not believed, and from the moment the
+//! daemon begins to stop. OPTIONS on a health path is its GET without a body, and so is `OPTIONS /`, which HAProxy asks unless
+//! it is told otherwise.
 
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use crate::domain::json::Object;
@@ -18,6 +20,10 @@ use crate::http::wire;
 use crate::telemetry::names;
 
 const ROUTES: [&str; 5] = ["/metrics", "/livez", "/readyz", "/links", "unknown ops"];
+const METRICS: usize = 0;
+const LIVEZ: usize = 1;
+const READYZ: usize = 2;
+const LINKS: usize = 3;
 /// A check that takes longer has failed: who asks must not wait for a database that hangs.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -134,6 +140,35 @@ where
         metrics::gauge!(names::READY).set(if health.is_ready() { 1.0 } else { 0.0 });
         health
     }
+
+    async fn readiness(&self) -> Reply {
+        let health = self.health().await;
+        let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        wire::json(status, health.body())
+    }
+
+    /// What a health path says, in its status alone where that is good.
+    async fn options(&self, route: usize) -> Reply {
+        let said = if route == READYZ {
+            Some(self.readiness().await).filter(|reply| !reply.status().is_success())
+        } else {
+            None
+        };
+        said.unwrap_or_else(|| {
+            let mut well = Reply::default();
+            *well.status_mut() = StatusCode::NO_CONTENT;
+            well.headers_mut().insert(ALLOW, HeaderValue::from_static(allow(route)));
+            well
+        })
+    }
+}
+
+/// The methods that a path takes, as `Allow` lists them.
+const fn allow(route: usize) -> &'static str {
+    match route {
+        LIVEZ | READYZ => "GET, HEAD, OPTIONS",
+        _ => "GET, HEAD",
+    }
 }
 
 impl<M, R> Handler for Ops<M, R>
@@ -144,26 +179,28 @@ where
     const ROUTES: &'static [&'static str] = &ROUTES;
 
     async fn handle(&self, call: &mut Call) -> Result<Reply, ApiError> {
-        let path = call.head.uri.path();
-        let route = ROUTES[..4].iter().position(|known| *known == path).ok_or(ApiError::NotFound)?;
+        let (method, path) = (&call.head.method, call.head.uri.path());
+        let route = match path {
+            "/" | "*" if method == Method::OPTIONS => READYZ,
+            _ => ROUTES[..=LINKS].iter().position(|known| *known == path).ok_or(ApiError::NotFound)?,
+        };
         call.route = route;
-        if !matches!(call.head.method, Method::GET | Method::HEAD) {
-            return Err(ApiError::MethodNotAllowed { allow: "GET, HEAD" });
+        if !allow(route).split(", ").any(|allowed| allowed == method.as_str()) {
+            return Err(ApiError::MethodNotAllowed { allow: allow(route) });
+        }
+        if method == Method::OPTIONS {
+            return Ok(self.options(route).await);
         }
         Ok(match route {
-            0 => {
+            METRICS => {
                 self.health().await;
                 let mut reply = wire::json(StatusCode::OK, Bytes::from((self.metrics)()));
                 reply.headers_mut().insert(CONTENT_TYPE, PROMETHEUS);
                 reply
             }
-            1 => wire::json(StatusCode::OK, Bytes::from_static(b"{\"live\":true}")),
-            3 => wire::json(StatusCode::OK, links_body(&self.readiness.links())),
-            _ => {
-                let health = self.health().await;
-                let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                wire::json(status, health.body())
-            }
+            LIVEZ => wire::json(StatusCode::OK, Bytes::from_static(b"{\"live\":true}")),
+            LINKS => wire::json(StatusCode::OK, links_body(&self.readiness.links())),
+            _ => self.readiness().await,
         })
     }
 }

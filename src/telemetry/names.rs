@@ -163,7 +163,7 @@ declare! {
     Counter: pub const HTTP_LINK_UNNAMED: &str = "nexo_http_link_unnamed_total";
     /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, throttled, no_place, gave_up).
     Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
-    /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, unreadable, not_durable).
+    /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, encoded, unreadable, not_durable).
     Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
 
     // ---- carrier: SMPP links

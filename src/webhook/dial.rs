@@ -27,9 +27,11 @@ use crate::webhook::ration::{Ration, Rationed};
 use crate::wire::tcp::{self, Unconnected};
 use crate::wire::tls;
 
-/// The longest head of an answer, and the most that is read ahead.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-const HEADERS_MAX: usize = 64;
+/// The longest head of an answer, and the most that is read ahead. Whoever answers 2xx has the event: no head that fits in here
+/// is too much, nor one that is written as nobody writes them any more.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Room for them is made for every answer: eight times as many cost as much as the rest of an exchange.
+const HEADERS_MAX: usize = 2_048;
 /// So much of an answer's body is read; an answer that has more ends its connection.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -85,6 +87,8 @@ impl Wire {
     async fn over(socket: Box<dyn Socket>, ration: Ration) -> Result<Self, Failure> {
         let handshake = Builder::new()
             .title_case_headers(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX)

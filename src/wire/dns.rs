@@ -8,6 +8,8 @@ use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerCon
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::Name;
 
+use super::descriptors::{self, Need};
+
 /// A name that had no address may get one soon.
 const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(10);
 const POSITIVE_TTL_MAX: Duration = Duration::from_secs(300);
@@ -36,7 +38,11 @@ impl Dns {
         let resolver = self.resolver.as_ref().map_err(Clone::clone)?;
         let mut name = Name::from_ascii(name).map_err(|error| error.to_string())?;
         name.set_fqdn(true);
-        match resolver.lookup_ip(name).await {
+        let mut found = resolver.lookup_ip(name.clone()).await;
+        if found.is_err() && descriptors::are_out() && descriptors::lend(Need::Second) {
+            found = resolver.lookup_ip(name).await;
+        }
+        match found {
             Ok(found) => Ok(found.iter().collect()),
             Err(error) if error.is_nx_domain() => Err("there is no such name".to_owned()),
             Err(error) if error.is_no_records_found() => Err("no address".to_owned()),

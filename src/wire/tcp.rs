@@ -1,9 +1,12 @@
 //! From addresses to a connection.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+
+use super::descriptors::{self, Need};
 
 /// Why there is no connection.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ pub async fn connect(addresses: &[IpAddr], port: u16, deadline: Instant) -> Resu
         let left = u32::try_from(addresses.len()).unwrap_or(u32::MAX).saturating_sub(at).saturating_add(1);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         let target = SocketAddr::new(address, port);
-        match timeout_at(Instant::now() + share, TcpStream::connect(target)).await {
+        match timeout_at(Instant::now() + share, open(target)).await {
             Ok(Ok(stream)) if stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical() == address) => {
                 // A request is one small write; it does not wait for another.
                 let _ = stream.set_nodelay(true);
@@ -39,4 +42,13 @@ pub async fn connect(addresses: &[IpAddr], port: u16, deadline: Instant) -> Resu
         }
     }
     Err(last)
+}
+
+async fn open(target: SocketAddr) -> io::Result<TcpStream> {
+    match TcpStream::connect(target).await {
+        Err(error) if descriptors::is_want(&error) && descriptors::lend(Need::Second) => {
+            TcpStream::connect(target).await
+        }
+        opened => opened,
+    }
 }

@@ -4,6 +4,7 @@
 //! own that is taken away when the test has passed. A [`House`] is one or more whole daemons on such a database; whatever
 //! a test did, it ends by checking what must always hold.
 
+pub mod balancer;
 pub mod centre;
 pub mod client;
 pub mod clockwork;

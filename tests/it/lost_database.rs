@@ -5,8 +5,8 @@ use std::sync::Arc;
 use nexo_route::domain::ids::BatchId;
 use nexo_route::store::Statement;
 
-use crate::house::client::Answer;
-use crate::house::customer::{Customer, PRICE, Purse, phone};
+use crate::house::client::{Answer, Kept, Request};
+use crate::house::customer::{Customer, PRICE, Purse, SEND, body, phone};
 use crate::house::database::Engine;
 use crate::house::node::Node;
 use crate::house::proxy::{ChaosProxy, Loss, Wire};
@@ -72,6 +72,12 @@ async fn away_and_back(how: Wire) {
     // A check that hangs, on a frozen wire, knows no age.
     assert!(stale.field("keys_age_ms").as_u64().is_none_or(|age_ms| age_ms >= 1_000), "{stale:?}");
     node.ask_ops("/livez").await.expect("alive").expect(200);
+    // An outage is no storm of connections: what is refused unread is refused on the connection that it came on.
+    let mut kept = Kept::connect(node.api).await.expect("connects");
+    let stranger = Request::new("POST", SEND).json(&body(&phone(2)));
+    for (request, status) in [(customer.order(&phone(2)), 503), (stranger, 401), (customer.order(&phone(2)), 503)] {
+        kept.ask(&request).await.expect("its connection goes on").expect(status);
+    }
 
     proxy.set(Wire::Whole);
     readiness(&node, 200).await;

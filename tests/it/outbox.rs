@@ -11,7 +11,7 @@ mod verified;
 use std::time::Duration;
 
 use nexo_route::domain::ids::{AttemptId, DeliveryId, EndpointId};
-use nexo_route::domain::webhook::{Cause, EventType, Fault, Outcome};
+use nexo_route::domain::webhook::{AttemptState, Cause, EventType, Fault, Outcome};
 use nexo_route::records::attempts::{self, Finished, NewAttempt};
 use nexo_route::records::endpoints as endpoint_rows;
 use nexo_route::records::outbox;
@@ -30,6 +30,7 @@ both_engines! {
     async fn a_claim_takes_each_row_once(store: Store) { claimed_once(store).await }
     async fn rival_claims_share_what_is_due(store: Store) { rivals(store).await }
     async fn what_cannot_be_sent_is_discarded_and_listed(store: Store) { discarded(store).await }
+    async fn what_has_been_due_for_a_day_is_listed_as_expired(store: Store) { expired(store).await }
     async fn an_endpoint_that_cannot_be_read_fails_no_other(store: Store) { unreadable::alone(store).await }
     async fn a_result_counts_once_and_asks_for_one_retry(store: Store) { finished_twice(store).await }
     async fn an_endpoint_follows_what_becomes_of_its_attempts(store: Store) { health::follows(store).await }
@@ -175,6 +176,51 @@ async fn discarded(store: Store) {
         ("sending", None, false),
     ];
     assert_eq!(states, expected);
+}
+
+/// An event, a retry and a replay alike; and a replay sends it all the same.
+async fn expired(store: Store) {
+    let ours = account(&store).await;
+    let target = endpoint(&store, ours).await;
+    let first = ended(&store, ours).await;
+    let attempt = claim_one(&store, target).await;
+    let failed = Finished { retry: Some(Duration::from_secs(60)), ..over(&attempt, target, Outcome::Failed) };
+    finish_all(&store, vec![failed]).await;
+    let second = ended(&store, ours).await;
+    for _ in 0..24 {
+        an_hour_later(&store).await;
+    }
+    let claimed = claim(&store, &[(target, 10)]).await;
+    // The retry is due a minute less than a day.
+    let of: Vec<DeliveryId> = claimed[0].attempts.iter().map(|claimed| claimed.delivery).collect();
+    assert_eq!((of, &*claimed[0].discarded), (vec![first], &[Fault::Expired][..]));
+    let shown = |states: &[(AttemptState, DeliveryId, Option<Fault>)]| {
+        let mut states = states.to_vec();
+        states.sort_by_key(|(state, ..)| state.as_str());
+        states
+    };
+    let all: Vec<_> =
+        listing::all(&store, ours).await.iter().map(|listed| (listed.state, listed.delivery, listed.fault)).collect();
+    let expected = [
+        (AttemptState::Expired, second, Some(Fault::Expired)),
+        (AttemptState::Ended(Outcome::Failed), first, None),
+        (AttemptState::Sending, first, None),
+    ];
+    assert_eq!(shown(&all), shown(&expected));
+    let listed = listing::of_state(&store, ours, AttemptState::Expired).await;
+    let [only] = &listed[..] else { panic!("{listed:?}") };
+    assert!(only.body.contains(&second.to_string()), "its body is kept: {only:?}");
+    assert!(listing::of_state(&store, ours, AttemptState::Ended(Outcome::Discarded)).await.is_empty());
+
+    assert_eq!(replay::replay(&store, only.id).await, outbox::Replayed::Done(target));
+    let replayed = claim_one(&store, target).await;
+    assert_eq!((replayed.delivery, replayed.cause), (second, Cause::Replay));
+    finish_all(&store, vec![over(&replayed, target, Outcome::Failed)]).await;
+    assert_eq!(replay::replay(&store, replayed.attempt).await, outbox::Replayed::Done(target));
+    for _ in 0..25 {
+        an_hour_later(&store).await;
+    }
+    assert_eq!(claim(&store, &[(target, 10)]).await[0].discarded, [Fault::Expired]);
 }
 
 async fn finished_twice(store: Store) {

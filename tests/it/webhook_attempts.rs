@@ -204,6 +204,7 @@ async fn filters(house: House) {
         ("?state=accepted".to_owned(), vec![accepted]),
         ("?state=failed".to_owned(), vec![failed]),
         ("?state=discarded".to_owned(), vec![discarded]),
+        ("?state=expired".to_owned(), vec![]),
         ("?state=sending".to_owned(), vec![sending]),
         ("?state=unknown".to_owned(), vec![lost]),
         (format!("?endpoint={here}"), vec![accepted, sending, lost]),

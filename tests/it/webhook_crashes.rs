@@ -43,7 +43,7 @@ fn agree(attempts: &[ListedAttempt], receiver: &Receiver, sent: usize) {
             AttemptState::Ended(Outcome::Accepted) => assert!(is_told, "{attempt:?}"),
             // The node ended before it could say: the receiver may have it or not.
             AttemptState::Sending | AttemptState::Unknown => {}
-            AttemptState::Ended(_) => panic!("{attempt:?}"),
+            AttemptState::Ended(_) | AttemptState::Expired => panic!("{attempt:?}"),
         }
     }
 }

@@ -19,8 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::retry_after::retry_after;
 
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-const HEADERS_MAX: usize = 64;
+/// An answer whose head is longer counts as lost: whether the provider took the request is then not known.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 512;
 /// The longest answer that is read whole.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -59,6 +60,9 @@ impl Wire {
     pub(super) async fn over(socket: Box<dyn Socket>) -> Result<Self, String> {
         let handshake = Builder::new()
             .title_case_headers(true)
+            // What a provider took must not be lost for the way in which its answer is written.
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX)

@@ -96,7 +96,7 @@ pub(in crate::cli) struct AttemptsArguments {
     /// Only those that tell of this delivery
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) delivery: Option<DeliveryId>,
-    /// Only those that stand there: sending, accepted, failed, discarded or unknown
+    /// Only those that stand there: sending, accepted, failed, discarded, expired or unknown
     #[arg(long, value_parser = state)]
     pub(in crate::cli) state: Option<AttemptState>,
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -112,7 +112,7 @@ pub(in crate::cli) struct ReplayArguments {
     /// The attempt whose event is sent again, whatever became of it
     #[arg(value_name = "ATTEMPT")]
     pub(in crate::cli) attempt: Option<AttemptId>,
-    /// Every event whose last attempt at this endpoint failed or was discarded
+    /// Every event whose last attempt at this endpoint failed, was discarded or expired
     #[arg(long, value_name = "ID", requires = "since")]
     pub(in crate::cli) endpoint: Option<EndpointId>,
     /// Attempts that began at this time or later, e.g. 2026-05-25T10:00:00Z
@@ -133,7 +133,7 @@ fn schedule(text: &str) -> Result<RetrySchedule, String> {
 }
 
 fn state(text: &str) -> Result<AttemptState, &'static str> {
-    AttemptState::from_name(text).ok_or("sending, accepted, failed, discarded or unknown")
+    AttemptState::from_name(text).ok_or("sending, accepted, failed, discarded, expired or unknown")
 }
 
 fn time(text: &str) -> Result<Timestamp, &'static str> {

@@ -15,6 +15,9 @@ fn names_and_numbers_read_back() {
         assert_eq!(Outcome::from_number(outcome.number()), Some(outcome));
         assert_eq!(AttemptState::from_name(outcome.as_str()), Some(AttemptState::Ended(outcome)));
     }
+    for state in [AttemptState::Sending, AttemptState::Unknown, AttemptState::Expired] {
+        assert_eq!(AttemptState::from_name(state.as_str()), Some(state));
+    }
     for fault in Fault::ALL {
         assert_eq!(Fault::from_name(fault.as_str()), Some(fault));
     }

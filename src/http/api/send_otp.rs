@@ -10,7 +10,7 @@ use super::Api;
 use crate::domain::api_key::KeyHash;
 use crate::domain::carrier::Unroutable;
 use crate::http::backend::{Backend, Identity};
-use crate::http::body::Body;
+use crate::http::body::{Body, is_encoded};
 use crate::http::error::ApiError;
 use crate::http::order::{Order, not_reached, unroutable};
 use crate::http::request_id::RequestId;
@@ -32,6 +32,9 @@ pub(super) async fn answer<B: Backend>(
     caller: Caller,
 ) -> Result<Reply, ApiError> {
     check_media_type(headers)?;
+    if is_encoded(headers) {
+        return Err(ApiError::EncodedBody);
+    }
     let body = body.read().await?;
     let order = Order::read(&body, |phone| api.backend.route(phone))?;
     let idempotency = idempotency_key(headers)?;

@@ -193,6 +193,10 @@ async fn strangers_paths_methods_and_bodies_are_refused() {
     for body in ["", "<html>", "{}", r#"{"id":"x1"}"#] {
         assert_eq!(bench.post(&signed(body), body).await, 400, "{body}");
     }
+    for coding in ["gzip", "deflate"] {
+        assert_eq!(bench.post(&format!("{}Content-Encoding: {coding}\r\n", signed(BODY)), BODY).await, 415);
+        assert_eq!(bench.post(&format!("Content-Encoding: {coding}\r\n"), BODY).await, 401);
+    }
     let long = "x".repeat(8_193);
     assert_eq!(bench.post(&signed(&long), &long).await, 413);
     assert!(bench.receipts().is_empty());
@@ -251,4 +255,32 @@ async fn one_stranger_does_not_close_the_door_to_providers() {
     other.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 200");
     drop(held);
+}
+
+/// Many receipts come over one connection, and some callers are strangers: none of them has to connect anew.
+#[tokio::test]
+async fn a_refused_callback_keeps_its_connection() {
+    let bench = Bench::start(SIGNED);
+    let mut stream = TcpStream::connect(bench.address).await.expect("connects");
+    let (signed, long) = (format!("X-Sign: sha256={}\r\n", sign(SECRET, BODY)), "x".repeat(8_192));
+    for (path, headers, body, status) in [
+        ("tkc", "", long.as_str(), "401"),
+        ("other", "", BODY, "404"),
+        ("tkc", &format!("{signed}Content-Encoding: gzip\r\n"), BODY, "415"),
+        ("tkc", &signed, BODY, "200"),
+    ] {
+        let length = body.len();
+        let request =
+            format!("POST /callbacks/{path} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        let mut answer = String::new();
+        while !answer.ends_with('}') {
+            let mut piece = [0; 1_024];
+            let count = stream.read(&mut piece).await.expect("reads");
+            assert_ne!(count, 0, "closed after {answer:?}");
+            answer.push_str(std::str::from_utf8(&piece[..count]).expect("text"));
+        }
+        assert_eq!(answer.get(9..12), Some(status), "{answer}");
+        assert!(status != "415" || answer.contains("Content-Encoding"), "{answer}");
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) fn samples() -> Vec<ApiError> {
         ApiError::BodyTooLarge,
         ApiError::UnsupportedMediaType { form: true },
         ApiError::UnsupportedMediaType { form: false },
+        ApiError::EncodedBody,
         ApiError::IdempotencyReused,
         ApiError::HeadersTooLarge,
         ApiError::CoolingDown { remaining: Duration::from_millis(12_001) },
@@ -53,6 +54,7 @@ pub(crate) fn samples() -> Vec<ApiError> {
             | ApiError::IdempotencyInProgress
             | ApiError::BodyTooLarge
             | ApiError::UnsupportedMediaType { .. }
+            | ApiError::EncodedBody
             | ApiError::IdempotencyReused
             | ApiError::HeadersTooLarge
             | ApiError::CoolingDown { .. }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -83,12 +83,16 @@ async fn answer<H: Handler>(
     let body = Body::new(incoming, server.limits.body_read);
     let mut call = Call { peer, head, body, id, route: H::ROUTES.len().saturating_sub(1) };
     let lengths_unseen = vitals.lengths_shown(framing::lengths_shown(&call.head.headers));
-    let framed = framing::check(&call.head.headers, lengths_unseen);
+    let framed = framing::check(call.head.version, &call.head.headers, lengths_unseen);
     let misframed = framed.is_err();
     let outcome = match framed {
         Ok(()) => handle(&server.handler, &mut call).await,
         Err(error) => Err(error),
     };
+    if !misframed && !call.body.is_spent() {
+        let waits = call.head.headers.contains_key(EXPECT);
+        call.body.discard(server.handler.body_bytes_max(), waits).await;
+    }
     let mut reply = outcome.unwrap_or_else(|error| error.reply(&call.id));
     reply.headers_mut().insert(X_REQUEST_ID, call.id.to_header());
     if misframed || !call.body.is_spent() {

@@ -62,9 +62,11 @@ async fn a_peer_that_does_not_take_its_answer_is_cut() {
 #[tokio::test]
 async fn a_declared_length_past_the_limit_is_refused_unread() {
     let bench = Bench::start(limits());
-    for head in ["", "Expect: 100-continue\r\n"] {
+    for head in
+        ["Content-Length: 65537\r\n", "Expect: 100-continue\r\nContent-Length: 4097\r\n", "Content-Length: 4097\r\n"]
+    {
         let mut client = bench.connect().await;
-        client.send(&format!("POST /read HTTP/1.1\r\nHost: a\r\n{head}Content-Length: 4097\r\n\r\n")).await;
+        client.send(&format!("POST /read HTTP/1.1\r\nHost: a\r\n{head}\r\n")).await;
         let answer = client.answer().await;
         assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
         client.close_write().await;
@@ -99,16 +101,47 @@ async fn a_chunked_body_is_read_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn an_answer_with_an_unread_body_ends_the_connection() {
+async fn an_answer_before_the_body_keeps_the_connection() {
     let bench = Bench::start(limits());
     let mut client = bench.connect().await;
-    client
-        .send("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await;
-    let answer = client.answer().await;
-    assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
-    client.close_write().await;
-    assert_eq!(client.rest().await, "");
+    let chunked =
+        format!("Transfer-Encoding: chunked\r\n\r\n1000\r\n{}\r\n0\r\nX-Trailer: y\r\n\r\n", "x".repeat(0x1000));
+    for (status, body) in [
+        (404, "Content-Length: 3\r\n\r\nabc".to_owned()),
+        (404, format!("Content-Length: 4096\r\n\r\n{}", "x".repeat(4_096))),
+        (404, chunked),
+        (413, format!("Content-Length: 4097\r\n\r\n{}", "x".repeat(4_097))),
+        (413, format!("Content-Length: 65536\r\n\r\n{}", "x".repeat(65_536))),
+    ] {
+        client.send(&format!("POST /nowhere HTTP/1.1\r\nHost: a\r\n{body}")).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (status, None));
+        assert_eq!(client.answer().await.body, "hello", "the body is no request");
+    }
+    // It comes after its head, and is asked for if its sender waits for that.
+    client.send("POST /nowhere HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
+    assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("abc").await;
+    assert_eq!(client.answer().await.status, 404);
+    client.send("POST /panic HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").await;
+    assert_eq!(client.answer().await.status, 500);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.body, "hello");
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_does_not_come_or_has_no_end_closes_the_connection() {
+    let bench = Bench::start(Limits { body_read: SHORT, ..limits() });
+    let endless = format!("Transfer-Encoding: chunked\r\n\r\n1001\r\n{}\r\n", "x".repeat(0x1001));
+    for body in ["Content-Length: 3\r\n\r\nab".to_owned(), endless, "Content-Length: 4097\r\n\r\n".to_owned()] {
+        let mut client = bench.connect().await;
+        client.send(&format!("POST /nowhere HTTP/1.1\r\nHost: a\r\n{body}")).await;
+        assert_eq!(client.answer().await.header("connection"), Some("close"), "{body:.50}");
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.close_write().await;
+        assert_eq!(client.rest().await, "", "{body:.50}");
+    }
 }
 
 #[tokio::test]

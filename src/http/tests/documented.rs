@@ -155,6 +155,6 @@ fn every_word_of_an_attempt_is_documented() {
     assert_eq!(documented("error"), Fault::ALL.map(Fault::as_str));
     let states: BTreeSet<String> = documented("state").into_iter().collect();
     let ended = Outcome::ALL.map(AttemptState::Ended);
-    let known = ended.into_iter().chain([AttemptState::Sending, AttemptState::Unknown]);
+    let known = ended.into_iter().chain([AttemptState::Sending, AttemptState::Unknown, AttemptState::Expired]);
     assert_eq!(states, known.map(|state| state.as_str().to_owned()).collect());
 }

@@ -111,6 +111,28 @@ async fn metrics_are_text_and_nothing_else_is_here() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_eq!(desk.call("GET /api/v1/balance").await.status, 404);
     assert_eq!(desk.call("GET /metrics/").await.status, 404);
+    assert_eq!(desk.call("GET /").await.status, 404);
     let refused = desk.call("OPTIONS /metrics").await;
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+}
+
+#[tokio::test]
+async fn options_on_a_health_path_says_in_its_status_how_it_is() {
+    let desk = Desk::start();
+    for line in ["OPTIONS /readyz", "OPTIONS /livez", "OPTIONS /", "OPTIONS *"] {
+        let well = desk.call(line).await;
+        assert_eq!((well.status, well.body.as_str()), (204, ""), "{line}");
+        assert_eq!((well.header("allow"), well.header("content-type")), (Some("GET, HEAD, OPTIONS"), None), "{line}");
+    }
+    *desk.health.0.lock().expect("no test panics with it") = Some(Health { stopping: true, ..WELL });
+    for line in ["OPTIONS /readyz", "OPTIONS /", "OPTIONS *"] {
+        let red = desk.call(line).await;
+        assert!(red.status == 503 && red.body.contains(r#""stopping":true"#), "{line}: {red:?}");
+    }
+    assert_eq!(desk.call("OPTIONS /livez").await.status, 204);
+    let refused = desk.call("POST /readyz").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    for line in ["OPTIONS /api/v1/balance", "OPTIONS /links/"] {
+        assert_eq!(desk.call(line).await.status, 404, "{line}");
+    }
 }

@@ -82,7 +82,8 @@ static LIST: Statement = Statement::new(
      {now_us} - a.started_us FROM \
      (SELECT * FROM webhook_attempts WHERE account = $1 AND id < $2 ORDER BY account DESC, id DESC LIMIT $3) AS a \
      LEFT JOIN webhook_results x ON x.attempt = a.id WHERE ($5 IS NULL OR a.endpoint = $5) AND ($6 < 0 OR \
-     COALESCE(x.outcome, CASE WHEN {now_us} - a.started_us < $7 THEN 0 ELSE 4 END) = $6) ORDER BY a.id DESC LIMIT $4",
+     COALESCE(CASE WHEN x.outcome = 3 AND x.fault = 'expired' THEN 5 ELSE x.outcome END, \
+     CASE WHEN {now_us} - a.started_us < $7 THEN 0 ELSE 4 END) = $6) ORDER BY a.id DESC LIMIT $4",
 );
 
 // The inner limit keeps the outer order from choosing another index than that of the delivery.
@@ -95,7 +96,8 @@ static LIST_OF_DELIVERY: Statement = Statement::new(
      {now_us} - a.started_us FROM (SELECT * FROM webhook_attempts WHERE delivery = $8 LIMIT $3) AS a \
      LEFT JOIN webhook_results x ON x.attempt = a.id WHERE a.account = $1 AND a.id < $2 \
      AND ($5 IS NULL OR a.endpoint = $5) AND ($6 < 0 OR \
-     COALESCE(x.outcome, CASE WHEN {now_us} - a.started_us < $7 THEN 0 ELSE 4 END) = $6) ORDER BY a.id DESC LIMIT $4",
+     COALESCE(CASE WHEN x.outcome = 3 AND x.fault = 'expired' THEN 5 ELSE x.outcome END, \
+     CASE WHEN {now_us} - a.started_us < $7 THEN 0 ELSE 4 END) = $6) ORDER BY a.id DESC LIMIT $4",
 );
 
 static LAST_SCANNED: Statement = Statement::new(
@@ -178,11 +180,13 @@ async fn scan(tx: &Tx, account: AccountId, page: &AttemptPage) -> Result<Option<
     Ok(Some(Scanned { rows, to }))
 }
 
-/// How the statements above number a state: an outcome by its own number, 0 while it is sent, 4 if it is unknown.
+/// How the statements above number a state: an outcome by its own number, 0 while it is sent, 4 if it is unknown, 5 if it is
+/// one that was discarded because it expired.
 const fn state_number(state: AttemptState) -> i64 {
     match state {
         AttemptState::Sending => 0,
         AttemptState::Unknown => 4,
+        AttemptState::Expired => 5,
         AttemptState::Ended(outcome) => outcome.number(),
     }
 }
@@ -191,7 +195,9 @@ fn open(row: &Row, keyring: &Keyring) -> Result<ListedAttempt, StoreError> {
     let malformed = |what: &str| StoreError::Internal(format!("an attempt's {what} cannot be read"));
     let id = AttemptId::from_bytes(row.id(0)?);
     let outcome = row.opt_i64(8)?.map(|number| Outcome::from_number(number).ok_or_else(|| malformed("outcome")));
+    let fault = row.opt_text(10)?.and_then(|fault| Fault::from_name(&fault));
     let state = match outcome.transpose()? {
+        Some(Outcome::Discarded) if fault == Some(Fault::Expired) => AttemptState::Expired,
         Some(outcome) => AttemptState::Ended(outcome),
         None if row.i64(18)? < duration_micros(UNKNOWN_AFTER) => AttemptState::Sending,
         None => AttemptState::Unknown,
@@ -213,7 +219,7 @@ fn open(row: &Row, keyring: &Keyring) -> Result<ListedAttempt, StoreError> {
             .opt_i64(9)?
             .map(|status| u16::try_from(status).map_err(|_| malformed("status")))
             .transpose()?,
-        fault: row.opt_text(10)?.and_then(|fault| Fault::from_name(&fault)),
+        fault,
         phases: Phases {
             dns_us: micros(11)?,
             connect_us: micros(12)?,

@@ -1,8 +1,8 @@
 //! A claim: due rows leave the outbox, and what is to be sent is written down first.
 //!
 //! One transaction for several endpoints. Rows that another node claims at this moment are skipped, so that each is claimed
-//! once. What can no longer be sent becomes an attempt all the same, discarded, so that nothing disappears unlisted. What is
-//! queued for an endpoint that cannot be read stays where it is: once it can be, nothing was lost.
+//! once. What can no longer be sent, or has been due for a day, becomes an attempt all the same, discarded, so that nothing
+//! disappears unlisted. What is queued for an endpoint that cannot be read stays where it is: once it can be, nothing was lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::domain::event::TerminalEvent;
 use crate::domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId};
 use crate::domain::sealing::Keyring;
 use crate::domain::time::Timestamp;
-use crate::domain::webhook::{Cause, EventType, Fault};
+use crate::domain::webhook::{Cause, EXPIRED_AFTER, EventType, Fault};
 use crate::records::attempts;
 use crate::records::deliveries::{self, Delivery};
 use crate::records::endpoints::{self, Reach};
@@ -116,7 +116,8 @@ pub async fn claim(tx: &Tx, keyring: &Keyring, demands: &[Demand]) -> Result<Vec
         .map(|due| {
             let body = bodies.of(due);
             let fault = match known.get(&due.endpoint) {
-                Some(Reach::Active(_)) => body.is_none().then_some(Fault::Gone),
+                Some(Reach::Active(_)) if body.is_none() => Some(Fault::Gone),
+                Some(Reach::Active(_)) => due.has_expired().then_some(Fault::Expired),
                 _ => Some(Fault::Disabled),
             };
             (due.claimed(body.unwrap_or_default().to_vec()), due.endpoint, fault)
@@ -187,6 +188,10 @@ impl Due {
             body_of: row.opt_id(6)?.map(AttemptId::from_bytes),
             now: Timestamp::from_micros(row.i64(7)?),
         })
+    }
+
+    fn has_expired(&self) -> bool {
+        self.now.since(Timestamp::from_micros(self.due_us)) > EXPIRED_AFTER
     }
 
     fn claimed(&self, body: Vec<u8>) -> Claimed {

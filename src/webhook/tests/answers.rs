@@ -174,10 +174,32 @@ async fn a_connection_that_ends_early_is_a_reset_at_every_stage() {
     }
 }
 
+/// Whoever answers so has the event: it is no failure, and is not sent again.
+#[tokio::test]
+async fn a_2xx_counts_however_its_head_is_written() {
+    let many: String = (0..2_000).map(|n| format!("X-{n}: {:020}\r\n", n)).collect();
+    let long = format!("Content-Security-Policy: {}\r\n", "y".repeat(64 * 1024 - 100));
+    for head in [
+        "Server : a\r\n",
+        "Server \t: a\r\n",
+        "X-Folded: one\r\n two\r\n\tthree\r\n",
+        "X-Folded:\r\n one\r\n",
+        &many,
+        &long,
+        &format!("{}X-Folded: one\r\n two\r\nServer : a\r\n", many),
+    ] {
+        let receiver = Receiver::answering(format!("HTTP/1.1 200 OK\r\n{head}Content-Length : 2\r\n\r\nok")).await;
+        let mut line = line(&config(), &receiver.url());
+        let exchange = within(line.post(&post(&receiver.url()))).await;
+        assert_eq!((exchange.outcome, exchange.response.as_slice()), (Ok(200), &b"ok"[..]), "{head:.60} {exchange:?}");
+        assert!(line.is_open(), "{head:.60}: and its connection is kept");
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_http_is_a_protocol_fault() {
-    let many = "X: y\r\n".repeat(65);
-    let huge = format!("X: {}\r\n", "y".repeat(17 * 1024));
+    let many = "X: y\r\n".repeat(2_049);
+    let huge = format!("X: {}\r\n", "y".repeat(64 * 1024));
     for answer in [
         "SSH-2.0-OpenSSH_9.9\r\n\r\n".to_owned(),
         "HTTP/1.1 abc\r\n\r\n".to_owned(),

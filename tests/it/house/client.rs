@@ -91,8 +91,9 @@ impl Request {
         self
     }
 
-    fn bytes(&self, host: SocketAddr) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.path);
+    fn bytes(&self, host: SocketAddr, connection: &str) -> Vec<u8> {
+        let mut text =
+            format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -106,14 +107,38 @@ impl Request {
 
     /// Sends the request and waits for the whole answer.
     pub async fn send(&self, to: SocketAddr) -> anyhow::Result<Answer> {
-        raw(to, &self.bytes(to)).await
+        raw(to, &self.bytes(to, "close")).await
+    }
+}
+
+/// A connection that is kept from one request to the next.
+#[derive(Debug)]
+pub struct Kept {
+    stream: TcpStream,
+    to: SocketAddr,
+}
+
+impl Kept {
+    pub async fn connect(to: SocketAddr) -> anyhow::Result<Self> {
+        Ok(Self { stream: TcpStream::connect(to).await?, to })
+    }
+
+    /// Sends the request and waits for the whole answer.
+    pub async fn ask(&mut self, request: &Request) -> anyhow::Result<Answer> {
+        let asked = exchange(&mut self.stream, &request.bytes(self.to, "keep-alive")).await?;
+        ensure!(asked.header("connection") != Some("close"), "the connection is not kept: {asked:?}");
+        Ok(asked)
     }
 }
 
 /// Sends bytes as they are and reads one answer.
 pub async fn raw(to: SocketAddr, request: &[u8]) -> anyhow::Result<Answer> {
+    let mut stream = TcpStream::connect(to).await.context("connect")?;
+    exchange(&mut stream, request).await
+}
+
+async fn exchange(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<Answer> {
     let exchange = async {
-        let mut stream = TcpStream::connect(to).await.context("connect")?;
         // A server may refuse before it has read everything: its answer counts, not the broken pipe.
         let written = stream.write_all(request).await;
         let mut bytes = Vec::new();

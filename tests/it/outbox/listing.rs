@@ -19,6 +19,10 @@ pub(super) async fn all(store: &Store, account: AccountId) -> Vec<ListedAttempt>
     list(store, account, &ALL).await.expect("a page").data
 }
 
+pub(super) async fn of_state(store: &Store, account: AccountId, state: AttemptState) -> Vec<ListedAttempt> {
+    list(store, account, &AttemptPage { state: Some(state), ..ALL }).await.expect("a page").data
+}
+
 pub(super) async fn states(store: &Store, account: AccountId) -> Vec<&'static str> {
     all(store, account).await.iter().map(|attempt| attempt.state.as_str()).collect()
 }

@@ -12,7 +12,7 @@ use nexo_route::store::{Scalar, Statement, Store, Type};
 use super::ping;
 use super::rows::{account, actor, claim_one, disable, ended, endpoint, finish_all, forget, over, waiting};
 
-async fn replay(store: &Store, attempt: AttemptId) -> Replayed {
+pub(super) async fn replay(store: &Store, attempt: AttemptId) -> Replayed {
     store
         .write(move |tx| Box::pin(async move { outbox::replay_one(tx, &actor(), attempt).await }))
         .await

@@ -135,6 +135,22 @@ async fn broken_json_too_much_of_it_and_what_is_no_http_are_ambiguous() {
     }
 }
 
+/// What a provider took is not lost for the way in which its answer is written.
+#[tokio::test]
+async fn an_answer_counts_however_its_head_is_written() {
+    let many = "X: y\r\n".repeat(500);
+    let long = format!("X: {}\r\n", "y".repeat(63 * 1024));
+    let heads = ["Server : a\r\n", "X-Folded: one\r\n two\r\n", many.as_str(), long.as_str()];
+    let answer =
+        |head: &str| Does::Writes(format!("HTTP/1.1 200 OK\r\n{head}Content-Length : 10\r\n\r\n{{\"id\":\"a\"}}"));
+    let provider = Provider::start(heads.map(answer)).await;
+    let (link, _) = before(&provider, "");
+    for head in heads {
+        assert_eq!(link.dispatch(attempt()).await, Outcome::Accepted, "{head:.60}");
+    }
+    assert!(provider.got().iter().all(|got| got.connection == 0), "and its connection is kept");
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let elsewhere = Provider::start([Does::json("200 OK", r#"{"id":"a"}"#)]).await;

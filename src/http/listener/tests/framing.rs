@@ -48,13 +48,32 @@ async fn two_different_content_lengths_are_refused() {
 #[tokio::test]
 async fn a_missing_host_is_refused() {
     is_refused("GET / HTTP/1.1\r\nX: y\r\n\r\n").await;
-    is_refused("GET / HTTP/1.0\r\n\r\n").await;
+    is_refused("GET http://a/ HTTP/1.1\r\n\r\n").await;
+}
+
+/// What load balancers' health checks send: HAProxy's `option httpchk` without more is HTTP/1.0 and bears no `Host`.
+#[tokio::test]
+async fn http_1_0_is_answered_without_a_host() {
+    let bench = Bench::start(limits());
+    for head in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\n\r\n"] {
+        let mut client = bench.connect().await;
+        client.send(head).await;
+        assert_eq!(client.answer().await.body, "hello", "{head}");
+        assert_eq!(client.rest().await, "", "a connection of HTTP/1.0 ends with its answer");
+    }
+    let mut client = bench.connect().await;
+    for _ in 0..2 {
+        client.send("POST /read HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nab").await;
+        let answer = client.answer().await;
+        assert_eq!((answer.body.as_str(), answer.header("connection")), ("2 bytes", Some("keep-alive")));
+    }
 }
 
 #[tokio::test]
 async fn two_hosts_are_refused() {
     is_refused("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
     is_refused("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n").await;
+    is_refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n").await;
 }
 
 #[tokio::test]
