@@ -1,4 +1,4 @@
-//! Floor 2: what all sockets that leave the house have in common: names, TCP and TLS.
+//! Floor 1: what all sockets that leave the house have in common: names, TCP and TLS.
 //!
 //! Who may be reached is decided by those above; nothing here sends a byte of theirs, keeps a connection, or tries one again.
 
