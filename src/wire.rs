@@ -3,5 +3,8 @@
 //! Who may be reached is decided by those above; nothing here sends a byte of theirs, keeps a connection, or tries one again.
 
 pub mod dns;
+pub mod encrypted;
+pub mod end_point;
 pub mod tcp;
 pub mod tls;
+pub mod trust;
