@@ -18,6 +18,7 @@ mod process;
 mod secret_text;
 mod secrets;
 mod storage;
+mod trimmed;
 mod upstream;
 mod webhooks;
 
