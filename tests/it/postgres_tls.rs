@@ -1,5 +1,6 @@
 //! A Postgres that speaks TLS only, as rented ones are: each `sslmode`, certificates of clients, channel binding, and a daemon.
 
+mod intruder;
 mod server;
 
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,7 @@ use serde_json::json;
 use crate::commands::{Daemon, address, nexo_route, text};
 use crate::house::client::Request;
 use crate::house::database::cluster;
+use intruder::Intruder;
 use server::{TlsServer, replace};
 
 /// Asks the database of `url` with a new connection; what it says if that fails.
@@ -88,6 +90,21 @@ async fn a_client_shows_its_certificate_and_a_login_is_bound_to_the_servers() {
     let loose = |query: &str| server.url("loose", "127.0.0.1", &format!("sslmode=require{query}"));
     asked(&loose("")).await.expect("in TLS");
     assert_refused(asked(&loose("&channel_binding=require")).await, "did not use channel binding", "unbound");
+}
+
+/// `require` believes any certificate; what is bound to a certificate still reaches only the server that has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stands_in_between_is_found_out_by_channel_binding() {
+    let server = TlsServer::start().await;
+    let intruder = Intruder::before(server.port).await;
+    let through =
+        |query: &str| server.url("throwaway", "127.0.0.1", &format!("sslmode=require&port={}{query}", intruder.port));
+    asked(&through("&channel_binding=disable")).await.expect("nobody notices");
+    for bound in ["", "&channel_binding=require"] {
+        assert_refused(asked(&through(bound)).await, "channel binding", bound);
+    }
+    let verified = through("&sslrootcert=FOLDER/root.crt").replace("FOLDER", &server.folder.display().to_string());
+    assert_refused(asked(&verified).await, "UnknownIssuer", &verified);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -190,3 +190,54 @@ impl TlsStream for Encrypted<Socket> {
         self.end_point().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::config::Host;
+
+    use super::*;
+
+    fn driver(text: &str) -> Config {
+        driver_config(&PostgresAddress::parse(text).expect("valid"), "-c jit=off")
+    }
+
+    #[test]
+    fn the_driver_is_told_what_the_address_says() {
+        let config =
+            driver("postgres://me:hunter2@a:1,b:2/x?hostaddr=10.0.0.1,10.0.0.2&options=-c%20geqo%3Doff&ssl=true");
+        assert_eq!(config.get_hosts(), [Host::Tcp("a".to_owned()), Host::Tcp("b".to_owned())]);
+        assert_eq!((config.get_ports(), config.get_hostaddrs().len()), (&[1, 2][..], 2));
+        assert_eq!((config.get_user(), config.get_dbname()), (Some("me"), Some("x")));
+        assert_eq!(config.get_password(), Some(&b"hunter2"[..]));
+        assert_eq!(config.get_options(), Some("-c geqo=off -c jit=off"));
+        assert_eq!(config.get_application_name(), Some("nexo-route"));
+        assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        assert_eq!(driver("host=/run user=me").get_hosts(), [Host::Unix("/run".into())]);
+        for (query, mode) in [
+            ("", Mode::Disable),
+            ("?sslmode=disable", Mode::Disable),
+            ("?sslmode=prefer", Mode::Prefer),
+            ("?sslmode=require", Mode::Require),
+            ("?sslmode=verify-full", Mode::Require),
+        ] {
+            assert_eq!(driver(&format!("postgres://db/x{query}")).get_ssl_mode(), mode, "{query}");
+        }
+    }
+
+    /// A pool gives a connection two seconds in all: a host that is silent must not take them from the next one.
+    #[test]
+    fn waits_are_the_houses_own_unless_shorter_ones_are_given() {
+        let waits = |text: &str| {
+            let config = driver(text);
+            (config.get_connect_timeout().copied(), config.get_keepalives_idle(), config.get_keepalives())
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(waits("postgres://db"), (Some(seconds(2)), seconds(5), true));
+        assert_eq!(waits("host=db connect_timeout=10 keepalives_idle=60"), (Some(seconds(2)), seconds(5), true));
+        assert_eq!(
+            waits("host=db connect_timeout=1 keepalives_idle=3 keepalives=0"),
+            (Some(seconds(1)), seconds(3), false)
+        );
+        assert_eq!(waits("host=a,b,c").0, Some(Duration::from_millis(500)));
+    }
+}
