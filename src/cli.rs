@@ -64,7 +64,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
         Command::Demo(demo) => return demo::run(config, &demo, output).await.map(|()| None),
         Command::Sim(command) => return sim::run(config, command, output).await.map(|()| None),
         Command::Migrate => schema::migrate(config).await,
-        Command::CheckConfig => check_config::run(config),
+        Command::CheckConfig { connect } => check_config::run(config, connect).await,
         Command::Verify => verify::run(config).await,
         Command::Account(command) => account::run(config, command).await,
         Command::Key(command) => key::run(config, command).await,

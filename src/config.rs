@@ -5,6 +5,7 @@
 //! with an error that names the field; secrets are never printed.
 
 pub mod carriers;
+pub mod postgres;
 pub mod upstreams;
 
 mod callbacks;
@@ -17,6 +18,7 @@ mod process;
 mod secret_text;
 mod secrets;
 mod storage;
+mod trimmed;
 mod upstream;
 mod webhooks;
 
@@ -31,8 +33,10 @@ pub use flow::{AdmissionConfig, DispatchConfig, KeysConfig, SendConfig, SweeperC
 pub use load::{DEFAULTS, Loaded, assemble, load};
 pub use process::{LogConfig, LogFormat, StopConfig};
 pub use secret_text::SecretText;
-pub use secrets::{KEYS_VARIABLE, KeysError, SecretsConfig, create_key_file, keyring, parse_keys};
-pub use storage::{StoreConfig, StoreUrl};
+pub use secrets::{
+    KEYS_VARIABLE, KeysError, SecretFileError, SecretsConfig, create_key_file, keyring, parse_keys, read_secret_file,
+};
+pub use storage::{Database, StoreConfig, StoreUrl};
 pub use upstream::{AttemptTimes, CarriersConfig, SimulatorConfig};
 pub use webhooks::WebhooksConfig;
 

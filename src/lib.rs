@@ -5,9 +5,9 @@ pub mod domain;
 pub mod clock;
 pub mod config;
 pub mod telemetry;
+pub mod wire;
 
 pub mod store;
-pub mod wire;
 
 pub mod carrier;
 pub mod records;

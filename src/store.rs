@@ -16,7 +16,6 @@ mod statement;
 mod tx;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +30,7 @@ pub use tx::{Tx, Write};
 pub use writer::Writer;
 
 use crate::clock::DatabaseClock;
+use crate::config::{Database, StoreUrl};
 use crate::domain::ids::BatchId;
 use crate::domain::time::Timestamp;
 
@@ -62,8 +62,8 @@ impl Store {
     /// Opens `sqlite:PATH` (made if it is missing) or `postgres://…` with `readers` connections for customers' reads.
     ///
     /// # Errors
-    /// [`StoreError::Internal`] for an address of neither kind, [`StoreError::Unavailable`] if the file cannot be
-    /// opened. A Postgres server that is away is found by the first transaction, not here.
+    /// [`StoreError::Internal`] for an address that is not well formed or names certificates that cannot be used,
+    /// [`StoreError::Unavailable`] if the file cannot be opened. A Postgres server that is away is found by the first transaction, not here.
     pub async fn open(url: &str, readers: usize) -> Result<Self, StoreError> {
         Self::open_on(&Handle::current(), url, readers, DatabaseClock::here())
     }
@@ -73,12 +73,12 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_on(runtime: &Handle, url: &str, readers: usize, clock: DatabaseClock) -> Result<Self, StoreError> {
-        let engine = if let Some(path) = url.strip_prefix("sqlite:") {
-            Engine::Sqlite(sqlite::Sqlite::open(PathBuf::from(path), readers, clock.clone())?)
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Engine::Postgres(postgres::Postgres::new(url, readers, runtime.clone(), clock.clone())?)
-        } else {
-            return Err(StoreError::Internal("store.url is neither sqlite:PATH nor postgres://…".into()));
+        let database = StoreUrl(url.to_owned()).database();
+        let engine = match database.map_err(|wrong| StoreError::Internal(wrong.to_string()))? {
+            Database::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path, readers, clock.clone())?),
+            Database::Postgres(address) => {
+                Engine::Postgres(postgres::Postgres::new(&address, readers, runtime.clone(), clock.clone())?)
+            }
         };
         Ok(Self { engine: Arc::new(engine), gates: Arc::new(Gates::new(readers)), clock })
     }

@@ -4,5 +4,8 @@
 
 pub mod descriptors;
 pub mod dns;
+pub mod encrypted;
+pub mod end_point;
 pub mod tcp;
 pub mod tls;
+pub mod trust;

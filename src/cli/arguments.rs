@@ -41,7 +41,11 @@ pub(super) enum Command {
     /// Brings the database's schema up to date
     Migrate,
     /// Checks the configuration, the key file and the carrier table, and starts nothing
-    CheckConfig,
+    CheckConfig {
+        /// Connects to the database too, and changes nothing there
+        #[arg(long)]
+        connect: bool,
+    },
     /// Holds the database's rows against the invariants; ends with 1 on a breach
     Verify,
     /// Accounts
@@ -216,7 +220,7 @@ mod tests {
             "serve",
             "demo",
             "migrate",
-            "check-config",
+            "check-config --connect",
             "verify",
             "account create acme",
             "account list",

@@ -1,14 +1,15 @@
 //! `check-config`: everything that a start would refuse before it binds a port. It names what was set and where, never to
-//! what.
+//! what. With `--connect` it asks the database too, and changes nothing there.
 
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::error::CliError;
+use super::operator::open;
 use super::output::Answer;
-use crate::app;
-use crate::config;
+use crate::app::{self, StartError};
+use crate::config::{self, Database, StoreConfig};
 use crate::webhook::courier::Courier;
 
 #[derive(Serialize)]
@@ -18,6 +19,11 @@ struct Checked {
     set: Vec<Setting>,
     /// Upstreams that no carrier uses.
     unused: Vec<String>,
+    /// What the start would warn of.
+    warnings: Vec<&'static str>,
+    /// Whether the database answered, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -26,12 +32,13 @@ struct Setting {
     by: String,
 }
 
-pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
+pub(super) async fn run(config: Option<&Path>, asks_database: bool) -> Result<Answer, CliError> {
     let loaded = config::load(config)?;
     config::keyring(&loaded.config.secrets)?;
     let table = app::read_carriers(&loaded.config.carriers)?;
     Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
+    let warnings = check_store(&loaded.config.store, asks_database).await?;
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();
     let mut text = format!("the configuration holds (database: {engine})");
     for Setting { field, by } in &set {
@@ -41,5 +48,29 @@ pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     for upstream in &unused {
         text.push_str(&format!("\n  upstream.{upstream} is used by no carrier: it is not started"));
     }
-    Ok(Answer::new(&Checked { ok: true, engine, set, unused }, text))
+    for warning in &warnings {
+        text.push_str(&format!("\n  store.url: {warning}"));
+    }
+    let connected = asks_database.then_some(true);
+    if asks_database {
+        text.push_str("\n  the database answers");
+    }
+    Ok(Answer::new(&Checked { ok: true, engine, set, unused, warnings, connected }, text))
+}
+
+/// Opens the database without a connection, which reads the certificates of its address; then asks it, if it is to be asked.
+/// A SQLite file that is not there yet is not made.
+async fn check_store(config: &StoreConfig, asks: bool) -> Result<Vec<&'static str>, CliError> {
+    let warnings = match config.url.database() {
+        Ok(Database::Postgres(address)) => address.warnings(),
+        Ok(Database::Sqlite(path)) if asks && path.exists() => Vec::new(),
+        _ => return Ok(Vec::new()),
+    };
+    let store = open(config).await?;
+    if asks {
+        store.ping().await.map_err(StartError::from)?;
+        store.check_durability().await.map_err(StartError::from)?;
+    }
+    store.close();
+    Ok(warnings)
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::CliError;
-use crate::config::{self, Config};
+use crate::app::StartError;
+use crate::config::{self, Config, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::audit::Actor;
 use crate::records::{house_clock, keyring};
@@ -24,7 +25,7 @@ pub(super) struct Sealed {
 pub(super) async fn open_sealed(config: Option<&Path>) -> Result<Sealed, CliError> {
     let config = config::load(config)?.config;
     let ring = Arc::new(config::keyring(&config.secrets)?);
-    let store = up_to_date(Store::open(&config.store.url.0, 1).await?).await?;
+    let store = up_to_date(open(&config.store).await?).await?;
     let enrolled = Arc::clone(&ring);
     let mismatch = store
         .write(move |tx| {
@@ -59,7 +60,13 @@ async fn up_to_date(store: Store) -> Result<Store, CliError> {
 /// The database of the configuration, whatever its schema.
 pub(super) async fn open_any_store(config: Option<&Path>) -> Result<Store, CliError> {
     let config = config::load(config)?.config;
-    Ok(Store::open(&config.store.url.0, 1).await?)
+    open(&config.store).await
+}
+
+/// Opens the database; no connection is made yet. What is wrong with its address or its certificates is the configuration's
+/// fault, as at the daemon's start.
+pub(super) async fn open(config: &StoreConfig) -> Result<Store, CliError> {
+    Ok(Store::open(&config.url.0, 1).await.map_err(StartError::from)?)
 }
 
 /// The operating system's user of this process: its name, or its number if it has none.

@@ -81,8 +81,9 @@ fn callbacks(config: &Config, rules: &mut Rules) {
 }
 
 fn storage(config: &Config, rules: &mut Rules) {
-    let engine = config.store.url.engine();
-    rules.require(engine.is_some(), "store.url", "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+    if let Err(wrong) = config.store.url.database() {
+        rules.require(false, "store.url", wrong);
+    }
     rules.between("store.readers", config.store.readers, 1, 64);
 }
 

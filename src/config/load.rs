@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::check::check;
 use super::error::{ConfigError, Problem};
-use super::{AttemptTimes, Config, KEYS_VARIABLE};
+use super::{AttemptTimes, Config, KEYS_VARIABLE, StoreUrl, read_secret_file};
 
 /// The text of `config/default.toml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -58,8 +58,24 @@ pub fn assemble(
     let mut config = deserialize(settings.table)?;
     let (within_ms, timeout_ms) = (config.dispatch.dispatch_within_ms, config.dispatch.attempt_timeout_ms);
     config.carriers.attempt = Some(AttemptTimes { within_ms, timeout_ms });
+    read_store_url(&mut config, &settings.overridden)?;
     check(&config)?;
     Ok(Loaded { config, overridden: settings.overridden })
+}
+
+/// The address of the database, if a file holds it.
+fn read_store_url(config: &mut Config, overridden: &[(String, String)]) -> Result<(), ConfigError> {
+    let path = &config.store.url_file;
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let refused = |reason: String| ConfigError::Refused(vec![Problem { field: "store.url_file".to_owned(), reason }]);
+    if let Some((_, origin)) = overridden.iter().rfind(|(field, _)| field == "store.url") {
+        return Err(refused(format!("store.url is set too, by {origin}: leave one of them away")));
+    }
+    let text = read_secret_file(path).map_err(|error| refused(error.to_string()))?;
+    config.store.url = StoreUrl(text.trim().to_owned());
+    Ok(())
 }
 
 fn defaults() -> Table {
@@ -153,8 +169,22 @@ fn of_kind(like: &Value, value: Value) -> Result<Value, &'static str> {
     match (like, value) {
         #[allow(clippy::cast_precision_loss, reason = "fractions are rates of 0–1; a large number is refused anyway")]
         (Value::Float(_), Value::Integer(whole)) => Ok(Value::Float(whole as f64)),
+        (Value::String(_), Value::String(text)) => Ok(Value::String(trimmed(&text))),
+        (Value::Array(_), Value::Array(entries)) => Ok(Value::Array(entries.into_iter().map(trimmed_entry).collect())),
         (like, value) if like.same_type(&value) => Ok(value),
         (_, value) => Err(kind(&value)),
+    }
+}
+
+/// A setting is an address, a path or a word: white space around it is what a shell, a mounted file or a paste left there.
+fn trimmed(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+fn trimmed_entry(entry: Value) -> Value {
+    match entry {
+        Value::String(text) => Value::String(trimmed(&text)),
+        entry => entry,
     }
 }
 
@@ -162,7 +192,7 @@ fn of_kind(like: &Value, value: Value) -> Result<Value, &'static str> {
 /// `like` has, texts if it is empty.
 fn from_text(like: &Value, text: &str) -> Option<Value> {
     match like {
-        Value::String(_) => Some(Value::String(text.to_owned())),
+        Value::String(_) => Some(Value::String(trimmed(text))),
         Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
         Value::Float(_) => text.trim().parse().ok().map(Value::Float),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),

@@ -18,11 +18,10 @@ const LEN_MAX: u64 = 4_096;
 pub struct SecretText(Arc<Zeroizing<String>>);
 
 impl SecretText {
-    /// 1–4096 bytes of text; a line end after it is not part of it.
+    /// 1–4096 bytes of text; line ends after it are not part of it, a space may be.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
+        let text = text.trim_end_matches(['\r', '\n']);
         let sane = !text.is_empty() && text.len() as u64 <= LEN_MAX;
         sane.then(|| Self(Arc::new(Zeroizing::new(text.to_owned()))))
     }
@@ -86,11 +85,13 @@ mod tests {
     #[test]
     fn a_secret_comes_from_its_file_and_is_never_printed() {
         let path = std::env::temp_dir().join(format!("nexo-secret-{:016x}", rand::random::<u64>()));
-        std::fs::write(&path, "hunter2\n").expect("written");
-        let holder: Holder = toml::from_str(&format!("password = {{ file = {path:?} }}")).expect("reads");
+        for line_end in ["", "\n", "\r\n", "\n\n", "\r\n\r\n"] {
+            std::fs::write(&path, format!("hunter2 {line_end}")).expect("written");
+            let holder: Holder = toml::from_str(&format!("password = {{ file = {path:?} }}")).expect("reads");
+            assert_eq!(holder.password.expose(), "hunter2 ");
+            assert_eq!(format!("{holder:?}"), "Holder { password: SecretText(…) }");
+        }
         std::fs::remove_file(&path).expect("removed");
-        assert_eq!(holder.password.expose(), "hunter2");
-        assert_eq!(format!("{holder:?}"), "Holder { password: SecretText(…) }");
     }
 
     #[test]

@@ -52,14 +52,41 @@ pub fn keyring(config: &SecretsConfig) -> Result<Keyring, KeysError> {
     parse_keys(&text).map_err(|reason| KeysError::Malformed { origin: KEYS_VARIABLE.to_owned(), reason })
 }
 
-fn read_key_file(path: &Path) -> Result<Keyring, KeysError> {
-    let unreadable = |source| KeysError::Unreadable { path: path.to_owned(), source };
+/// Why a secret file was not read; the caller names the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("others may read {}: set its mode to 0600", path.display())]
+    Exposed { path: PathBuf },
+}
+
+impl From<SecretFileError> for KeysError {
+    fn from(error: SecretFileError) -> Self {
+        match error {
+            SecretFileError::Unreadable { path, source } => Self::Unreadable { path, source },
+            SecretFileError::Exposed { path } => Self::Exposed { path },
+        }
+    }
+}
+
+/// The text of a file that must be its owner's alone.
+///
+/// # Errors
+/// [`SecretFileError`], without a byte of the text.
+pub fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+    let unreadable = |source| SecretFileError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
-        return Err(KeysError::Exposed { path: path.to_owned() });
+        return Err(SecretFileError::Exposed { path: path.to_owned() });
     }
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
+}
+
+fn read_key_file(path: &Path) -> Result<Keyring, KeysError> {
+    let text = read_secret_file(path)?;
     let origin = || format!("secrets.key_file: {}", path.display());
     parse_keys(&text).map_err(|reason| KeysError::Malformed { origin: origin(), reason })
 }

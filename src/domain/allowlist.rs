@@ -27,7 +27,7 @@ impl Allowlist {
     /// # Errors
     /// [`InvalidAllowlist`] for more than 50 entries or one that is neither an address nor a block.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidAllowlist> {
-        let nets: Vec<IpNet> = entries.into_iter().map(parse_entry).collect::<Result<_, _>>()?;
+        let nets: Vec<IpNet> = entries.into_iter().map(str::trim).map(parse_entry).collect::<Result<_, _>>()?;
         if nets.len() > ENTRIES_MAX {
             return Err(InvalidAllowlist::TooMany);
         }
@@ -80,6 +80,7 @@ mod tests {
         assert!(admits(&["192.0.2.1", "10.0.0.0/8"], "10.255.1.2"));
         assert!(!admits(&["10.0.0.0/8"], "11.0.0.0"));
         assert!(admits(&["2001:db8::/32"], "2001:db8:1::1"));
+        assert!(!admits(&[" 203.0.113.5\r\n"], "203.0.113.6"));
     }
 
     #[test]

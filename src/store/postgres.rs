@@ -4,6 +4,7 @@
 //! without statistics. A connection whose transaction did not end is thrown away, never given back.
 
 mod commit;
+mod connector;
 mod failure;
 mod lease;
 mod parameters;
@@ -17,11 +18,10 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
-use tokio_postgres::Config;
-use tokio_postgres::config::TargetSessionAttrs;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::commit::{Ended, commit};
+use self::connector::{Connector, driver_config, tls_config};
 use self::failure::{slow, translate};
 pub(super) use self::lease::Connection;
 use self::lease::{Lease, lease, pool};
@@ -33,6 +33,7 @@ use super::statement::{Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
 use crate::clock::DatabaseClock;
+use crate::config::postgres::PostgresAddress;
 use crate::domain::ids::BatchId;
 
 /// Connections that customers' reads cannot take: as many shards as there may be (64 and 64), each keeps one; and the key
@@ -67,21 +68,25 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new(url: &str, readers: usize, runtime: Handle, clock: DatabaseClock) -> Result<Self, StoreError> {
-        // The parser's message would repeat the address, and with it a password.
-        let mut config: Config =
-            url.parse().map_err(|_| StoreError::Internal("store.url is not a valid postgres:// address".into()))?;
-        let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
-        config
-            .options(format!("{options}{SESSION}"))
-            .application_name("nexo-route")
-            .connect_timeout(Duration::from_secs(2))
-            .tcp_user_timeout(Duration::from_secs(5))
-            .keepalives_idle(Duration::from_secs(5))
-            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+    pub(super) fn new(
+        address: &PostgresAddress,
+        readers: usize,
+        runtime: Handle,
+        clock: DatabaseClock,
+    ) -> Result<Self, StoreError> {
+        // What no connection could be made with is told now, and not by each that fails.
+        if address.tls.is_spoken() {
+            tls_config(&address.tls).map_err(StoreError::Internal)?;
+        }
+        for warning in address.warnings() {
+            tracing::warn!("store.url: {warning}");
+        }
+        let config = driver_config(address, SESSION);
+        let connector = || Connector::new(address.tls.clone(), runtime.clone());
         // One gate for orders and one for customers.
-        let readers = pool(config.clone(), 2 * readers.max(1))?;
-        Ok(Self { pool: pool(config, HOUSE_MAX)?, readers, runtime, clock })
+        let readers = pool(config.clone(), connector(), 2 * readers.max(1))?;
+        let pool = pool(config, connector(), HOUSE_MAX)?;
+        Ok(Self { pool, readers, runtime, clock })
     }
 
     pub(super) fn close(&self) {

@@ -37,6 +37,7 @@ mod operators;
 mod outbox;
 mod outcomes;
 mod overload;
+mod postgres_tls;
 mod receivers;
 mod refund_on_failure;
 mod send_otp;

@@ -33,7 +33,7 @@ struct Made<'a> {
 }
 
 pub(super) async fn create(config: Option<&Path>, arguments: CreateArguments) -> Result<Answer, CliError> {
-    let url = EndpointUrl::parse(&arguments.url).map_err(|error| CliError::Usage(format!("--url: {error}")))?;
+    let url = EndpointUrl::parse(arguments.url.trim()).map_err(|error| CliError::Usage(format!("--url: {error}")))?;
     let Sealed { store, keyring, config } = open_sealed(config).await?;
     courier(&config.webhooks)?.check(&url).await.map_err(|refused| not_there(&refused))?;
     let id = EndpointId::new(store.ping().await?, random()?);

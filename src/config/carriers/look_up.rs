@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::config::SecretText;
+use crate::config::{SecretText, trimmed};
 use crate::domain::carrier::Carrier;
 use crate::domain::numbering::NumberingPlan;
 
@@ -20,6 +20,7 @@ const IN_FLIGHT_MAX: usize = 4_096;
 #[serde(deny_unknown_fields)]
 pub struct LookUpConfig {
     /// Asked with GET; one of [`PHONE_WORDS`] stands where the number belongs.
+    #[serde(deserialize_with = "trimmed::text")]
     pub url: String,
     /// JSON pointer (RFC 6901) to the network in the answer: MCC-MNC, a carrier of the table, or one of `names`.
     pub pointer: String,

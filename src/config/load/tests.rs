@@ -122,6 +122,65 @@ fn a_refusal_never_repeats_a_secret() {
 }
 
 #[test]
+fn white_space_around_a_setting_is_not_part_of_it() {
+    let file = "[http]\nbind = \" 0.0.0.0:80\\t\"\ntrusted_proxies = [\" 10.0.0.0/8\\n\"]\n[callbacks]\nlisten = \"127.0.0.1:1\\n\"";
+    let names = [("NEXO_STORE__URL", " postgres://me:hunter2@db/x\r\n"), ("NEXO_OPS__BIND", "[::1]:9464\n")];
+    let loaded = assemble(Some((Path::new("nexo.toml"), file)), variables(&names)).expect("valid");
+    let config = loaded.config;
+    assert_eq!(
+        (config.http.bind.to_string().as_str(), config.ops.bind.to_string().as_str()),
+        ("0.0.0.0:80", "[::1]:9464")
+    );
+    assert_eq!(config.store.url.0, "postgres://me:hunter2@db/x");
+    assert_eq!(config.callbacks.address(), "127.0.0.1:1".parse().ok());
+    assert_eq!(config.http.trusted_proxies.len(), 1);
+}
+
+#[test]
+fn the_address_of_the_database_may_stand_in_a_file() {
+    let file = SecretFile::holding(" postgres://me:hunter2@db/x \n");
+    let told = |more: &str| with_file(&format!("[store]\nurl_file = {:?}\n{more}", file.0));
+    let loaded = told("").expect("valid");
+    assert_eq!(loaded.config.store.url.0, "postgres://me:hunter2@db/x");
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    assert!(refusal(told("url = \"sqlite:x\"")).starts_with("store.url_file: store.url is set too, by nexo.toml"));
+
+    file.set_mode(0o644);
+    let exposed = refusal(told(""));
+    assert!(exposed.starts_with("store.url_file: ") && exposed.contains("0600"), "{exposed}");
+    file.set_mode(0o600);
+    std::fs::write(&file.0, "mysql://me:hunter2@db/x").expect("writes");
+    let wrong = refusal(told(""));
+    assert!(wrong.starts_with("store.url: must be") && !wrong.contains("hunter2"), "{wrong}");
+    let missing = refusal(with_file("[store]\nurl_file = \"/nowhere/at/all\""));
+    assert!(missing.starts_with("store.url_file: cannot read /nowhere/at/all"), "{missing}");
+}
+
+/// A file that is its owner's alone and goes with its test.
+struct SecretFile(std::path::PathBuf);
+
+impl SecretFile {
+    fn holding(text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("nexo-load-{:016x}", rand::random::<u64>()));
+        std::fs::write(&path, text).expect("writes");
+        let file = Self(path);
+        file.set_mode(0o600);
+        file
+    }
+
+    fn set_mode(&self, mode: u32) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&self.0, mode).expect("sets");
+    }
+}
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
 fn a_syntax_error_names_its_line() {
     assert!(refusal(with_file("[http]\n\nbind =\n")).starts_with("nexo.toml, line 3: "));
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use self::written::Written;
-use crate::config::SecretText;
+use crate::config::{SecretText, trimmed};
 use crate::domain::carrier::Carrier;
 use crate::domain::short_text::ShortText;
 
@@ -68,8 +68,10 @@ impl SmppConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SmppTls {
     /// The name on the certificate; none: the host of the address.
+    #[serde(deserialize_with = "trimmed::any")]
     pub server_name: Option<String>,
     /// PEM; none: Mozilla's authorities.
+    #[serde(deserialize_with = "trimmed::any")]
     pub ca_file: Option<PathBuf>,
 }
 

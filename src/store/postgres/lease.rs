@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
+use super::connector::Connector;
 use super::failure::no_connection;
 use crate::store::error::StoreError;
 use crate::wire::descriptors::{self, Need};
 
-pub(super) fn pool(config: Config, max: usize) -> Result<Pool, StoreError> {
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+pub(super) fn pool(config: Config, connector: Connector, max: usize) -> Result<Pool, StoreError> {
+    let manager = Manager::from_connect(config, connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let wait = Some(Duration::from_secs(2));
     Pool::builder(manager)
         .max_size(max)

@@ -65,15 +65,17 @@ pub fn cluster() -> anyhow::Result<&'static str> {
     static CLUSTER: OnceLock<Result<String, String>> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| match std::env::var("NEXO_TEST_POSTGRES") {
         Ok(url) if !url.is_empty() => Ok(url),
-        _ => start_cluster().map_err(|error| format!("{error:#}")),
+        _ => start_cluster(&[]).map_err(|error| format!("{error:#}")),
     });
     cluster.as_deref().map_err(|error| anyhow::anyhow!("no Postgres to test on: {error}"))
 }
 
-fn start_cluster() -> anyhow::Result<String> {
+/// Starts a cluster of this process's own, which ends with it, and returns its address.
+pub fn start_cluster(settings: &[String]) -> anyhow::Result<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/postgres");
-    let mut child =
-        Command::new(script).arg(std::process::id().to_string()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut command = Command::new(script);
+    command.arg(std::process::id().to_string()).args(settings).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
     let mut address = String::new();
     child.stdout.take().context("piped")?.read_to_string(&mut address)?;
     ensure!(child.wait()?.success(), ".ci/postgres failed");
@@ -82,7 +84,12 @@ fn start_cluster() -> anyhow::Result<String> {
 
 /// Runs one statement on the cluster's maintenance database.
 pub async fn administer(statement: &str) -> anyhow::Result<()> {
-    let (client, connection) = tokio_postgres::connect(cluster()?, NoTls).await.context("the private cluster")?;
+    administer_at(cluster()?, statement).await
+}
+
+/// Runs one statement on the database of `address`.
+pub async fn administer_at(address: &str, statement: &str) -> anyhow::Result<()> {
+    let (client, connection) = tokio_postgres::connect(address, NoTls).await.context("the private cluster")?;
     let work = async {
         let outcome = client.batch_execute(statement).await;
         drop(client);

@@ -10,6 +10,7 @@ use super::answers::AnswerRule;
 use super::receipts::{WrittenCallback, WrittenPoll};
 use super::template::{JsonTemplate, Placeholder, Template};
 use super::{Auth, Content, HttpConfig, Method, Proof, Worth};
+use crate::config::trimmed;
 use crate::domain::endpoint_url::EndpointUrl;
 
 /// The code first, and nothing that an SMS would need more than 7 bits for.
@@ -34,6 +35,7 @@ const POLLED_RATE_MAX: u32 = 1_400;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
+    #[serde(deserialize_with = "trimmed::text")]
     url: String,
     #[serde(default)]
     method: Method,
@@ -44,6 +46,7 @@ pub(super) struct Written {
     form: Option<BTreeMap<String, String>>,
     query: Option<BTreeMap<String, String>>,
     text: Option<String>,
+    #[serde(default, deserialize_with = "trimmed::any")]
     callback_url: Option<String>,
     idempotency_header: Option<String>,
     #[serde(default)]
@@ -58,6 +61,7 @@ pub(super) struct Written {
     in_flight_max: Option<usize>,
     rate_per_second: Option<u32>,
     per_phone_gap_s: Option<u32>,
+    #[serde(default, deserialize_with = "trimmed::any")]
     extra_ca_file: Option<String>,
 }
 

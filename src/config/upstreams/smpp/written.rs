@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{BindMode, IdBase, Receipts, Sender, SmppConfig, SmppTls, Validity};
-use crate::config::SecretText;
+use crate::config::{SecretText, trimmed};
 use crate::domain::short_text::{AlphabetChoice, ShortText};
 
 /// Short enough that a link is back within 15 seconds of its SMSC.
@@ -14,6 +14,7 @@ const RECONNECT_MAX_MS: u64 = 4_000;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
+    #[serde(deserialize_with = "trimmed::text")]
     address: String,
     tls: Option<SmppTls>,
     system_id: String,
