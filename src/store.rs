@@ -156,6 +156,15 @@ impl Store {
         .await
     }
 
+    /// The way to a server and back, as the last read saw it; `None` on SQLite and before the first read.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &*self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => postgres.round_trip(),
+        }
+    }
+
     /// Applies the migrations that are missing and returns their versions.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod node;
 pub mod proxy;
 pub mod published;
 pub mod receiver;
+pub mod round_trips;
 pub mod whole;
 pub mod witness;
 

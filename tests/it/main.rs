@@ -12,6 +12,7 @@ mod commands;
 mod cooldown;
 mod crash_recovery;
 mod deliveries_list;
+mod far_database;
 mod graceful_shutdown;
 mod harness;
 mod house;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use futures_util::FutureExt as _;
 use tokio_postgres::{Config, NoTls};
 
 use super::failure::no_connection;
@@ -40,6 +41,16 @@ impl Lease {
 
     pub(super) fn keep(mut self) {
         drop(self.0.take());
+    }
+
+    /// Sends ROLLBACK and gives the connection back before it is answered: whatever is asked next comes behind it. One that is
+    /// lost meanwhile is found out by its next user, as one that was lost in the pool.
+    pub(super) fn roll_back(self) {
+        // The first poll hands it to the connection; its answer has no other bearing.
+        let sent = self.object().batch_execute("ROLLBACK").now_or_never();
+        if !matches!(sent, Some(Err(_))) {
+            self.keep();
+        }
     }
 }
 
