@@ -7,6 +7,8 @@ mod commit;
 mod failure;
 mod lease;
 mod parameters;
+mod server;
+mod session;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use self::failure::{slow, translate};
 pub(super) use self::lease::Connection;
 use self::lease::{Lease, lease, pool};
 use self::parameters::{parameters, scalar_ids};
+use self::server::{check_privileges, check_server};
+use self::session::Token;
 use super::error::{CommitError, StoreError};
 use super::reads::Reader;
 use super::row::{Row, Values};
@@ -87,18 +91,19 @@ impl Postgres {
         // The parser's message would repeat the address, and with it a password.
         let mut config: Config =
             url.parse().map_err(|_| StoreError::Internal("store.url is not a valid postgres:// address".into()))?;
+        let token = Token::fresh();
         let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
         config
-            .options(format!("{options}{SESSION}"))
+            .options(format!("{options}{SESSION} {}", token.option()))
             .application_name("nexo-route")
             .connect_timeout(Duration::from_secs(2))
             .tcp_user_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(5))
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
         // One gate for orders and one for customers.
-        let readers = pool(config.clone(), 2 * readers.max(1))?;
-        let watch = pool(config.clone(), 1)?;
-        Ok(Self { pool: pool(config, HOUSE_MAX)?, readers, watch, runtime, round_trip: RoundTrip::default() })
+        let readers = pool(config.clone(), &token, 2 * readers.max(1))?;
+        let watch = pool(config.clone(), &token, 1)?;
+        Ok(Self { pool: pool(config, &token, HOUSE_MAX)?, readers, watch, runtime, round_trip: RoundTrip::default() })
     }
 
     pub(super) fn close(&self) {
@@ -176,9 +181,14 @@ impl Postgres {
         self.runtime.spawn(work).await.map_err(|ended| failed(&ended))
     }
 
-    pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_server(&self) -> Result<(), StoreError> {
         let pool = self.pool.clone();
-        self.run(async move { check_durability(&pool).await }).await?
+        self.run(async move { check_server(&pool).await }).await?
+    }
+
+    pub(super) async fn check_privileges(&self) -> Result<(), StoreError> {
+        let pool = self.pool.clone();
+        self.run(async move { check_privileges(&pool).await }).await?
     }
 }
 
@@ -208,24 +218,6 @@ where
     begun?;
     tx.into_connection().roll_back();
     outcome
-}
-
-async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
-    let lease = lease(pool).await?;
-    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        let row = lease
-            .object()
-            .query_one("SELECT current_setting($1)", &[&setting])
-            .await
-            .map_err(|error| translate(&error))?;
-        if row.get::<_, String>(0) == "off" {
-            return Err(StoreError::Internal(format!(
-                "the Postgres server has {setting} = off: it would lose charges that were acknowledged"
-            )));
-        }
-    }
-    lease.keep();
-    Ok(())
 }
 
 #[derive(Debug)]

@@ -35,6 +35,8 @@ mod operators;
 mod outbox;
 mod outcomes;
 mod overload;
+mod poolers;
+mod privileges;
 mod receivers;
 mod refund_on_failure;
 mod send_otp;

@@ -7,21 +7,23 @@ use futures_util::FutureExt as _;
 use tokio_postgres::{Config, NoTls};
 
 use super::failure::no_connection;
+use super::session::Token;
 use crate::store::error::StoreError;
 
-pub(super) fn pool(config: Config, max: usize) -> Result<Pool, StoreError> {
+pub(super) fn pool(config: Config, token: &Token, max: usize) -> Result<Pool, StoreError> {
     let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let wait = Some(Duration::from_secs(2));
     Pool::builder(manager)
         .max_size(max)
         .timeouts(Timeouts { wait, create: wait, recycle: wait })
         .runtime(Runtime::Tokio1)
+        .post_create(token.clone().hook())
         .build()
         .map_err(|error| StoreError::Internal(error.to_string()))
 }
 
 pub(super) async fn lease(pool: &Pool) -> Result<Lease, StoreError> {
-    let object = pool.get().await.map_err(|error| StoreError::Unavailable(no_connection(&error)))?;
+    let object = pool.get().await.map_err(|error| no_connection(&error))?;
     Ok(Lease(Some(object)))
 }
 

@@ -103,6 +103,11 @@ impl ChaosProxy {
         self.line.to.send_replace(server);
     }
 
+    /// The server that new connections lead to.
+    pub fn leads_to(&self) -> SocketAddr {
+        *self.line.to.borrow()
+    }
+
     /// Round trips so far, over all connections.
     pub fn round_trips(&self) -> u64 {
         self.line.counted.get()
