@@ -164,6 +164,15 @@ impl Store {
         .await
     }
 
+    /// The way to a server and back, as the last read saw it; `None` on SQLite and before the first read.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &*self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => postgres.round_trip(),
+        }
+    }
+
     /// Applies the migrations that are missing and returns their versions.
     ///
     /// # Errors
@@ -180,14 +189,26 @@ impl Store {
         migrations::current(self).await
     }
 
-    /// Refuses a server that may lose commits it has acknowledged (Postgres `fsync` or `synchronous_commit` off).
+    /// Refuses a server that may lose commits it has acknowledged (Postgres `fsync` or `synchronous_commit` off), a pooler in
+    /// the place of one, and a database that is not UTF-8.
     ///
     /// # Errors
-    /// [`StoreError::Internal`] naming the setting, [`StoreError::Unavailable`] if the server is away.
-    pub async fn check_durability(&self) -> Result<(), StoreError> {
+    /// [`StoreError::Unfit`] naming what is wrong, [`StoreError::Unavailable`] if the server is away.
+    pub async fn check_server(&self) -> Result<(), StoreError> {
         match &*self.engine {
             Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(postgres) => postgres.check_durability().await,
+            Engine::Postgres(postgres) => postgres.check_server().await,
+        }
+    }
+
+    /// Refuses a role that may not do what the statements of this build do. For a schema that is up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] naming each privilege that is missing, [`StoreError::Unavailable`] if the server is away.
+    pub async fn check_privileges(&self) -> Result<(), StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.check_privileges().await,
         }
     }
 

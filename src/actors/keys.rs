@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,8 +23,8 @@ use tracing::{info, warn};
 use crate::actors::supervise::{Child, Slot};
 use crate::config::{KeysConfig, millis};
 use crate::domain::api_key::KeyHash;
-use crate::records::keys::{LiveKey, live_keys, version};
-use crate::store::{Store, StoreError, Tx};
+use crate::records::keys::{Changes, LiveKey, changes};
+use crate::store::{Store, StoreError};
 use crate::telemetry::{count, names};
 
 /// Why a key does not authenticate.
@@ -56,6 +56,8 @@ struct Shared {
     began: Instant,
     /// Microseconds from `began` to the start of the last good poll, plus one; zero if there was none.
     good_us: AtomicU64,
+    /// The last good poll came when the one before it was too old already.
+    lapsed: AtomicBool,
     stale_after: Duration,
 }
 
@@ -101,6 +103,15 @@ impl Shared {
         let good_us = self.good_us.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.began.elapsed().saturating_sub(Duration::from_micros(good_us)))
     }
+
+    /// At a good poll, before it counts: whether the list has become too old while it was under way.
+    fn note_lapse(&self) {
+        let lapsed = self.age().is_some_and(|age| age > self.stale_after);
+        if lapsed && !self.lapsed.swap(lapsed, Ordering::Relaxed) {
+            warn!("the key list was too old before this poll: the database was away, or is too slow or too far away");
+        }
+        self.lapsed.store(lapsed, Ordering::Relaxed);
+    }
 }
 
 impl Keys {
@@ -110,7 +121,13 @@ impl Keys {
         let store = store.clone();
         let source: Source = Arc::new(move |known| {
             let store = store.clone();
-            Box::pin(async move { store.read(move |tx| Box::pin(changes(tx, known))).await })
+            Box::pin(async move {
+                let changes = store.read_for_watch(move |tx| Box::pin(changes(tx, known))).await;
+                if let Some(round_trip) = store.round_trip() {
+                    gauge!(names::DATABASE_ROUND_TRIP_SECONDS).set(round_trip.as_secs_f64());
+                }
+                changes
+            })
         });
         Self::from_source(config, source)
     }
@@ -120,6 +137,7 @@ impl Keys {
             list: ArcSwap::from_pointee(List::new(i64::MIN, Vec::new())),
             began: Instant::now(),
             good_us: AtomicU64::new(0),
+            lapsed: AtomicBool::new(false),
             stale_after: millis(config.stale_after_ms),
         });
         let (actor, every) = (Slot::vacant(), millis(config.poll_ms));
@@ -149,6 +167,13 @@ impl Keys {
         self.age().is_some_and(|age| age <= self.shared.stale_after)
     }
 
+    /// Whether polls come often enough for the list to be believed all the time: not where the database is so far away that it
+    /// is too old for a moment before each of them.
+    #[must_use]
+    pub fn steady(&self) -> bool {
+        self.fresh() && !self.shared.lapsed.load(Ordering::Relaxed)
+    }
+
     /// How long ago the last good poll began; `None` before there was one.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
@@ -164,20 +189,8 @@ impl Keys {
     }
 }
 
-/// The version, and the keys if it is not the one that is known.
-type Changes = (i64, Option<Vec<LiveKey>>);
-
 /// Asks for the changes since a version; the store's in the house, a script in tests.
 type Source = Arc<dyn Fn(i64) -> BoxFuture<'static, Result<Changes, StoreError>> + Send + Sync>;
-
-async fn changes(tx: &Tx, known: i64) -> Result<Changes, StoreError> {
-    let current = version(tx).await?;
-    if current == known {
-        return Ok((current, None));
-    }
-    let (current, keys) = live_keys(tx).await?;
-    Ok((current, Some(keys)))
-}
 
 #[derive(Debug)]
 enum Message {
@@ -220,8 +233,10 @@ impl Actor for Poller {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Poll => {
+                let started = Instant::now();
                 self.poll(last).await;
-                poller.send_after(self.every, || Message::Poll);
+                // From start to start: what a poll takes, with a database far away, comes not on top.
+                poller.send_after(self.every.saturating_sub(started.elapsed()), || Message::Poll);
             }
             Message::Reload { asked_at, reply } => {
                 if last.as_ref().is_none_or(|last| last.started < asked_at) {
@@ -248,6 +263,7 @@ impl Poller {
                     gauge!(names::KEYS_LIVE).set(count(keys.len()));
                     self.shared.list.store(Arc::new(List::new(epoch, keys)));
                 }
+                self.shared.note_lapse();
                 let since = started.saturating_duration_since(self.shared.began).as_micros();
                 self.shared.good_us.store(u64::try_from(since).unwrap_or(u64::MAX - 1) + 1, Ordering::Release);
                 true

@@ -95,7 +95,8 @@ impl Readiness for Pulse {
         Health {
             database: schema.is_ok(),
             migrations: schema == Ok(true),
-            keys: self.keys.fresh(),
+            round_trip: self.store.round_trip(),
+            keys: self.keys.steady(),
             keys_age_ms: self.keys.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             clock: self.store.clock().doubt().map(Doubt::reason),
             links: self.dispatch.any_link_up(),

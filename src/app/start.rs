@@ -40,7 +40,7 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) | StoreError::Conflict(why) => Self::Unavailable(why),
-            StoreError::Internal(why) => Self::Config(format!("store.url: {why}")),
+            StoreError::Unfit(why) | StoreError::Internal(why) => Self::Config(format!("store.url: {why}")),
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn warn_of_unused(table: &CarrierTable) {
     }
 }
 
-/// Opens the database, brings its schema up to date and compares durability settings, keys and clocks.
+/// Opens the database, brings its schema up to date and compares settings, privileges, keys and clocks.
 pub(super) async fn open_store(
     storage: &EngineRoom,
     config: &StoreConfig,
@@ -97,11 +97,12 @@ pub(super) async fn open_store(
 ) -> Result<Store, StartError> {
     let store = Store::open_on(storage.handle(), &config.url.0, config.readers, clock)?;
     store.lock_for_serving()?;
-    store.check_durability().await?;
+    store.check_server().await?;
     let applied = store.migrate().await?;
     if !applied.is_empty() {
         tracing::info!(versions = ?applied, "migrations applied");
     }
+    store.check_privileges().await?;
     let told = house_clock::begin(&store).await?;
     let (now, here) = (told.server, store.clock().wall());
     let skew = now.since(here).max(here.since(now));

@@ -69,7 +69,7 @@ async fn check_store(config: &StoreConfig, asks: bool) -> Result<Vec<&'static st
     let store = open(config).await?;
     if asks {
         store.ping().await.map_err(StartError::from)?;
-        store.check_durability().await.map_err(StartError::from)?;
+        store.check_server().await.map_err(StartError::from)?;
     }
     store.close();
     Ok(warnings)

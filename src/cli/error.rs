@@ -65,6 +65,7 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) | StoreError::Conflict(_) => Self::Unavailable(error.to_string()),
+            StoreError::Unfit(why) => Self::Usage(format!("store.url: {why}")),
             StoreError::Internal(_) => Self::Internal(error.to_string()),
         }
     }

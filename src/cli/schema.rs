@@ -15,7 +15,9 @@ struct Migrated {
 }
 
 pub(super) async fn migrate(config: Option<&Path>) -> Result<Answer, CliError> {
-    let applied = open_any_store(config).await?.migrate().await?;
+    let store = open_any_store(config).await?;
+    store.check_server().await?;
+    let applied = store.migrate().await?;
     let text = if applied.is_empty() {
         "the schema is up to date".to_owned()
     } else {

@@ -35,7 +35,9 @@ pub struct Health {
     pub database: bool,
     /// Its schema is the one that this build knows.
     pub migrations: bool,
-    /// The list of keys is young enough to be believed; with an older one this node answers 503 to everybody.
+    /// The way to the database server and back; `None` where there is none.
+    pub round_trip: Option<Duration>,
+    /// The list of keys is young enough to be believed, all the time; with an older one this node answers 503 to everybody.
     pub keys: bool,
     /// How old the list is; `None` before there is one.
     pub keys_age_ms: Option<u64>,
@@ -55,11 +57,15 @@ impl Health {
     }
 
     fn body(self) -> Bytes {
-        let body = Object::with_capacity(192)
-            .plain("ready", self.is_ready())
-            .plain("database", self.database)
-            .plain("migrations", self.migrations)
-            .plain("keys", self.keys);
+        let body = Object::with_capacity(256).plain("ready", self.is_ready()).plain("database", self.database);
+        let body = match self.round_trip {
+            Some(round_trip) => {
+                let us = round_trip.as_micros();
+                body.plain("database_round_trip_ms", format_args!("{}.{:03}", us / 1_000, us % 1_000))
+            }
+            None => body.plain("database_round_trip_ms", "null"),
+        };
+        let body = body.plain("migrations", self.migrations).plain("keys", self.keys);
         let body = match self.keys_age_ms {
             Some(age_ms) => body.plain("keys_age_ms", age_ms),
             None => body.plain("keys_age_ms", "null"),

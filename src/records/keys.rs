@@ -43,6 +43,9 @@ pub struct ListedKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// The version of the list, and its keys if another version was known.
+pub type Changes = (i64, Option<Vec<LiveKey>>);
+
 /// What became of making a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Created {
@@ -99,16 +102,16 @@ static REVOKE_ALL: Statement = Statement::new(
     "UPDATE api_keys SET revoked_us = $2 WHERE account = $1 AND revoked_us IS NULL",
 );
 
-static LIVE: Statement = Statement::new(
-    "api_keys.live",
+/// The version, and, as a row each, the live keys if it is not `$1`. Both engines look at the second half's last condition once,
+/// before the first key.
+static CHANGES: Statement = Statement::new(
+    "api_keys.changes",
     &[],
-    &[],
-    "SELECT k.hash, k.id, k.account, k.allowlist FROM api_keys k JOIN accounts a ON a.id = k.account \
-     WHERE k.revoked_us IS NULL AND a.closed_us IS NULL",
+    &[Type::I64],
+    "SELECT NULL, NULL, NULL, NULL, version FROM auth_epoch WHERE one = 1 UNION ALL \
+     SELECT k.hash, k.id, k.account, k.allowlist, NULL FROM api_keys k JOIN accounts a ON a.id = k.account \
+     WHERE k.revoked_us IS NULL AND a.closed_us IS NULL AND (SELECT version FROM auth_epoch WHERE one = 1) <> $1",
 );
-
-static VERSION: Statement =
-    Statement::new("auth_epoch.version", &[], &[], "SELECT version FROM auth_epoch WHERE one = 1");
 
 static EXTEND: Statement =
     Statement::new("auth_epoch.extend", &[], &[], "UPDATE auth_epoch SET version = version + 1 WHERE one = 1");
@@ -191,23 +194,23 @@ pub async fn revoke(tx: &Tx, actor: &Actor, key: KeyId) -> Result<Revoked, Store
     Ok(Revoked::Done)
 }
 
-/// The version of the list and every key that may call now, from one snapshot.
+/// The version of the key list, which grows with every change to who may call, and, if it is not the `known` one, every key
+/// that may call now. One statement: a poll is one round trip, and both are of one snapshot.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn live_keys(tx: &Tx) -> Result<(i64, Vec<LiveKey>), StoreError> {
-    let version = version(tx).await?;
-    let rows = tx.query(&LIVE, &[], &[]).await?;
-    Ok((version, rows.iter().map(live_key).collect::<Result<_, _>>()?))
-}
-
-/// The version of the key list: it grows with every change to who may call.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn version(tx: &Tx) -> Result<i64, StoreError> {
-    let rows = tx.query(&VERSION, &[], &[]).await?;
-    rows.first().ok_or_else(|| StoreError::Internal("the epoch has no row".into()))?.i64(0)
+pub async fn changes(tx: &Tx, known: i64) -> Result<Changes, StoreError> {
+    let rows = tx.query(&CHANGES, &[], &[Scalar::I64(known)]).await?;
+    let mut version = None;
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match row.opt_i64(4)? {
+            Some(current) => version = Some(current),
+            None => keys.push(live_key(row)?),
+        }
+    }
+    let version = version.ok_or_else(|| StoreError::Internal("the epoch has no row".into()))?;
+    Ok((version, (version != known).then_some(keys)))
 }
 
 /// Revokes every live key of an account that closes; says how many.

@@ -8,6 +8,10 @@ pub enum StoreError {
     /// The database is out of reach, full, read-only or too slow: 503 material.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Not a database to work on, until an operator changes it or its address: a pooler in between, a privilege that is
+    /// missing, settings that lose commits. It ends a start with 64; for a request it is 503.
+    #[error("the database is unfit: {0}")]
+    Unfit(String),
     /// A deadlock, a serialization failure or a lock not granted in time: run it again.
     #[error("the transaction lost to another: {0}")]
     Conflict(String),

@@ -62,17 +62,32 @@ static APPLIED: Statement =
     Statement::new("schema_migrations.applied", &[], &[], "SELECT version FROM schema_migrations ORDER BY version");
 
 pub(super) async fn migrate(store: &Store) -> Result<Vec<i64>, StoreError> {
+    // Looked at before anything is made: a role that may not make tables runs on a schema that another has made.
+    let known = versions(store).await?;
     // Two nodes that start together may both try to make the table; the loser's second try finds it.
-    if make_ledger(store).await.is_err() {
-        make_ledger(store).await?;
+    if known.is_none() && make_ledger(store).await.is_err() {
+        make_ledger(store).await.map_err(|error| name(error, "the schema is to be made"))?;
     }
+    let known = known.unwrap_or_default();
     let mut applied = Vec::new();
-    for migration in MIGRATIONS {
-        if apply(store, migration).await? {
+    for migration in MIGRATIONS.iter().filter(|migration| !known.contains(&migration.version)) {
+        let to_do = || format!("migration {} ({}) is to be applied", migration.version, migration.name);
+        if apply(store, migration).await.map_err(|error| name(error, &to_do()))? {
             applied.push(migration.version);
         }
     }
     Ok(applied)
+}
+
+/// Says what could not be done for want of a privilege, and what to do about it.
+fn name(error: StoreError, to_do: &str) -> StoreError {
+    match error {
+        StoreError::Unfit(why) => StoreError::Unfit(format!(
+            "{to_do}, and its role may not: {why}. Run `nexo-route migrate` once as a role that may CREATE in the schema and \
+             owns the tables, and GRANT the other USAGE on it and SELECT, INSERT, UPDATE, DELETE on its tables"
+        )),
+        error => error,
+    }
 }
 
 async fn make_ledger(store: &Store) -> Result<(), StoreError> {
@@ -100,14 +115,16 @@ async fn apply(store: &Store, migration: &'static Migration) -> Result<bool, Sto
 }
 
 pub(super) async fn current(store: &Store) -> Result<bool, StoreError> {
+    let known = versions(store).await?.unwrap_or_default();
+    Ok(MIGRATIONS.iter().all(|migration| known.contains(&migration.version)))
+}
+
+/// The versions that are applied; `None` before the first migration, when there is no table to read.
+async fn versions(store: &Store) -> Result<Option<Vec<i64>>, StoreError> {
     let applied = store.read(|tx| Box::pin(async move { tx.query(&APPLIED, &[], &[]).await })).await;
     match applied {
-        Ok(rows) => {
-            let versions = rows.iter().map(|row| row.i64(0)).collect::<Result<Vec<_>, _>>()?;
-            Ok(MIGRATIONS.iter().all(|migration| versions.contains(&migration.version)))
-        }
-        // Before the first migration there is no table to read.
-        Err(StoreError::Internal(_)) => Ok(false),
+        Ok(rows) => rows.iter().map(|row| row.i64(0)).collect::<Result<_, _>>().map(Some),
+        Err(StoreError::Internal(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

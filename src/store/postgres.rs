@@ -8,13 +8,16 @@ mod connector;
 mod failure;
 mod lease;
 mod parameters;
+mod server;
+mod session;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -26,6 +29,8 @@ use self::failure::{slow, translate};
 pub(super) use self::lease::Connection;
 use self::lease::{Lease, lease, pool};
 use self::parameters::{parameters, scalar_ids};
+use self::server::{check_privileges, check_server};
+use self::session::Token;
 use super::error::{CommitError, StoreError};
 use super::reads::Reader;
 use super::row::{Row, Values};
@@ -63,8 +68,25 @@ pub(super) struct Postgres {
     pool: Pool,
     /// For reads that customers ask for: their gates let in no more than it has connections.
     readers: Pool,
+    /// One connection, for the list of keys.
+    watch: Pool,
     runtime: Handle,
+    round_trip: RoundTrip,
     clock: DatabaseClock,
+}
+
+/// How long the last BEGIN of a read waited for its answer, in microseconds; zero before the first.
+#[derive(Clone, Debug, Default)]
+struct RoundTrip(Arc<AtomicU64>);
+
+impl RoundTrip {
+    fn observe(&self, took: Duration) {
+        self.0.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Option<Duration> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|us| *us > 0).map(Duration::from_micros)
+    }
 }
 
 impl Postgres {
@@ -81,17 +103,21 @@ impl Postgres {
         for warning in address.warnings() {
             tracing::warn!("store.url: {warning}");
         }
-        let config = driver_config(address, SESSION);
-        let connector = || Connector::new(address.tls.clone(), runtime.clone());
-        // One gate for orders and one for customers.
-        let readers = pool(config.clone(), connector(), 2 * readers.max(1))?;
-        let pool = pool(config, connector(), HOUSE_MAX)?;
-        Ok(Self { pool, readers, runtime, clock })
+        let token = Token::fresh();
+        let config = driver_config(address, &format!("{SESSION} {}", token.option()));
+        let pool = |max| {
+            let connector = Connector::new(address.tls.clone(), runtime.clone());
+            pool(config.clone(), connector, &token, max)
+        };
+        // Of the readers one gate is for orders and one for customers.
+        let (readers, watch, pool) = (pool(2 * readers.max(1))?, pool(1)?, pool(HOUSE_MAX)?);
+        Ok(Self { pool, readers, watch, runtime, round_trip: RoundTrip::default(), clock })
     }
 
     pub(super) fn close(&self) {
         self.pool.close();
         self.readers.close();
+        self.watch.close();
     }
 
     pub(super) async fn read<T, F>(&self, reader: Reader, work: F) -> Result<T, StoreError>
@@ -101,13 +127,14 @@ impl Postgres {
     {
         let pool = match &reader {
             Reader::House => self.pool.clone(),
+            Reader::Watch => self.watch.clone(),
             Reader::Order(_) | Reader::Customer(_) => self.readers.clone(),
         };
-        let clock = self.clock.clone();
+        let (clock, round_trip) = (self.clock.clone(), self.round_trip.clone());
         let run = async move {
             // Held to the end of the work, whether its caller still waits or not.
             let _turn = reader;
-            timeout(PATIENCE, read(&pool, clock, READ, work)).await.unwrap_or_else(|_| Err(slow()))
+            timeout(PATIENCE, read(&pool, clock, READ, &round_trip, work)).await.unwrap_or_else(|_| Err(slow()))
         };
         self.run(run).await?
     }
@@ -119,10 +146,11 @@ impl Postgres {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let (pool, clock) = (self.pool.clone(), self.clock.clone());
+        let (pool, clock, round_trip) = (self.pool.clone(), self.clock.clone(), self.round_trip.clone());
         let limit_ms = limit.map_or(0, |limit| limit.min(LIMIT_MAX).as_millis().max(1));
         let begin = format!("{READ_LONG}; SET LOCAL statement_timeout = {limit_ms}");
-        let task = AbortOnDropHandle::new(self.runtime.spawn(async move { read(&pool, clock, &begin, work).await }));
+        let reading = async move { read(&pool, clock, &begin, &round_trip, work).await };
+        let task = AbortOnDropHandle::new(self.runtime.spawn(reading));
         task.await.map_err(|ended| failed(&ended))?
     }
 
@@ -147,6 +175,11 @@ impl Postgres {
         outcome
     }
 
+    /// The way to the server and back, as the last read saw it.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.last()
+    }
+
     /// Runs `work` on the connections' runtime, to its end even if the caller stops waiting.
     async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
@@ -156,9 +189,14 @@ impl Postgres {
         self.runtime.spawn(work).await.map_err(|ended| failed(&ended))
     }
 
-    pub(super) async fn check_durability(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_server(&self) -> Result<(), StoreError> {
         let pool = self.pool.clone();
-        self.run(async move { check_durability(&pool).await }).await?
+        self.run(async move { check_server(&pool).await }).await?
+    }
+
+    pub(super) async fn check_privileges(&self) -> Result<(), StoreError> {
+        let pool = self.pool.clone();
+        self.run(async move { check_privileges(&pool).await }).await?
     }
 }
 
@@ -170,34 +208,30 @@ fn failed(ended: &JoinError) -> StoreError {
     }
 }
 
-async fn read<T, F>(pool: &Pool, clock: DatabaseClock, begin: &str, work: F) -> Result<T, StoreError>
+/// A read waits for the answers of its statements only: its BEGIN goes out with the first one, and its ROLLBACK is not waited
+/// for. With a server far away that is a third of the time.
+async fn read<T, F>(
+    pool: &Pool,
+    clock: DatabaseClock,
+    begin: &str,
+    round_trip: &RoundTrip,
+    work: F,
+) -> Result<T, StoreError>
 where
     F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
 {
     let tx = Tx(Inner::Postgres(PgTx::new(lease(pool).await?, clock)));
-    tx.postgres().run(begin).await?;
-    let outcome = work(&tx).await;
-    tx.postgres().run("ROLLBACK").await?;
-    tx.into_connection().keep();
+    let begin = async {
+        let since = Instant::now();
+        tx.postgres().run(begin).await?;
+        round_trip.observe(since.elapsed());
+        Ok(())
+    };
+    // Polled in this order, so they go out in this order.
+    let (begun, outcome) = join(begin, work(&tx)).await;
+    begun?;
+    tx.into_connection().roll_back();
     outcome
-}
-
-async fn check_durability(pool: &Pool) -> Result<(), StoreError> {
-    let lease = lease(pool).await?;
-    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        let row = lease
-            .object()
-            .query_one("SELECT current_setting($1)", &[&setting])
-            .await
-            .map_err(|error| translate(&error))?;
-        if row.get::<_, String>(0) == "off" {
-            return Err(StoreError::Internal(format!(
-                "the Postgres server has {setting} = off: it would lose charges that were acknowledged"
-            )));
-        }
-    }
-    lease.keep();
-    Ok(())
 }
 
 #[derive(Debug)]

@@ -33,6 +33,8 @@ impl Gates {
 pub(super) enum Reader {
     /// The daemon itself, and commands.
     House,
+    /// The daemon itself, for what must never wait until a connection is made.
+    Watch,
     /// An order, for its idempotency key.
     Order(Pass),
     /// A customer who looks something up.
@@ -50,6 +52,19 @@ impl Store {
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         self.read_as(Reader::House, work).await
+    }
+
+    /// Runs `work` like [`Store::read`], on a connection that nothing else uses: for what is polled, one after the other, and is
+    /// too old if a poll has to wait until a connection is made, which takes a server far away longer than a second.
+    ///
+    /// # Errors
+    /// What `work` returns, or [`StoreError::Unavailable`].
+    pub async fn read_for_watch<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.read_as(Reader::Watch, work).await
     }
 
     /// Runs `work` like [`Store::read`] for a customer who looks something up: after other customers, and on connections

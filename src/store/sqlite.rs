@@ -72,7 +72,7 @@ impl Sqlite {
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         let threads = match reader {
-            Reader::House => &self.house,
+            Reader::House | Reader::Watch => &self.house,
             Reader::Order(_) => &self.orders,
             Reader::Customer(_) => &self.customers,
         };

@@ -227,6 +227,8 @@ declare! {
     Gauge: pub const KEYS_LIVE: &str = "nexo_keys_live";
     /// Seconds since the key list's last good poll.
     Gauge: pub const KEYS_AGE_SECONDS: &str = "nexo_keys_age_seconds";
+    /// Seconds to the Postgres server and back, at the last poll of the key list.
+    Gauge: pub const DATABASE_ROUND_TRIP_SECONDS: &str = "nexo_database_round_trip_seconds";
 
     // ---- sweeper
     /// Overdue deliveries that this node's sweeper ended.

@@ -42,6 +42,13 @@ impl Desk {
         self.write(&format!("{config}{more}"));
     }
 
+    /// Gives the database another address.
+    pub fn readdress(&self, through: impl FnOnce(&str) -> String) {
+        let config = std::fs::read_to_string(&self.config).expect("reads");
+        let url = config.split('"').nth(1).expect("an address").to_owned();
+        self.write(&config.replacen(&url, &through(&url), 1));
+    }
+
     /// Puts fresh keys in the place of those that the database was written with.
     pub fn replace_keys(&self) {
         std::fs::remove_file(self.folder.join("desk.keys")).expect("removed");

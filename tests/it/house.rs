@@ -13,9 +13,12 @@ pub mod database;
 pub mod kannel;
 pub mod ledger;
 pub mod node;
+pub mod pgbouncer;
 pub mod proxy;
 pub mod published;
 pub mod receiver;
+pub mod round_trips;
+pub mod shared_backend;
 pub mod whole;
 pub mod witness;
 

@@ -149,6 +149,8 @@ async fn send_into(losses: &[Loss], house: &House, node: &Node, proxy: &ChaosPro
         number += 1;
         let to = phone(number);
         let (rows_before, purse_before) = (house.ledger().await.deliveries.len(), customer.purse().await);
+        let resolved = async || node.metric("nexo_commits_resolved_total").await;
+        let (resolved_before, in_vain_before) = (resolved().await, asked_in_vain(house).await);
         proxy.lose(losses);
         let answer = customer.send(&to).await;
         proxy.lose(&[]);
@@ -157,11 +159,11 @@ async fn send_into(losses: &[Loss], house: &House, node: &Node, proxy: &ChaosPro
             // The loss may have met what is tried again, not asked for: a claim, an end.
             let of_a_charge = [r#"kind="accept""#, r#"outcome="unknown""#];
             let failed = node.metric_of("nexo_commits_failed_total", &of_a_charge).await;
-            (node.metric("nexo_commits_resolved_total").await >= failed).then_some(())
+            (resolved().await >= failed).then_some(())
         })
         .await;
-        let met = node.metric("nexo_commits_resolved_total").await > 0.0
-            && (losses.len() == 1 || asked_in_vain(house).await == losses.len() - 1);
+        let in_vain = asked_in_vain(house).await - in_vain_before;
+        let met = resolved().await > resolved_before && (losses.len() == 1 || in_vain == losses.len() - 1);
         met.then_some((to, answer, rows_before, purse_before))
     })
     .await;

@@ -128,7 +128,7 @@ impl Teller {
                         error!(%why, %batch, orders = part.waiters.len(), first, "orders cannot be written");
                         part.halve()
                     }
-                    StoreError::Unavailable(_) | StoreError::Conflict(_) => {
+                    StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_) => {
                         warn!(%why, orders = part.waiters.len(), "orders were not committed");
                         Outcome::Refused(part.waiters)
                     }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use crate::http::ops::{Health, LinkHealth, Ops, Readiness};
 
 const WELL: Health = Health {
     database: true,
+    round_trip: Some(Duration::from_micros(200_042)),
     migrations: true,
     keys: true,
     keys_age_ms: Some(250),
@@ -84,10 +86,11 @@ async fn readiness_names_every_check() {
     let desk = Desk::start();
     let ready = desk.call("GET /readyz").await;
     assert_eq!(ready.status, 200);
-    let well = r#"{"ready":true,"database":true,"migrations":true,"keys":true,"keys_age_ms":250,"clock":"ok","links":true,"stopping":false}"#;
+    let well = r#"{"ready":true,"database":true,"database_round_trip_ms":200.042,"migrations":true,"keys":true,"keys_age_ms":250,"clock":"ok","links":true,"stopping":false}"#;
     assert_eq!(ready.body, well);
     for (health, said) in [
         (Some(Health { database: false, ..WELL }), r#""database":false"#),
+        (Some(Health { round_trip: None, keys: false, ..WELL }), r#""database_round_trip_ms":null"#),
         (Some(Health { migrations: false, ..WELL }), r#""migrations":false"#),
         (Some(Health { keys: false, ..WELL }), r#""keys":false,"keys_age_ms":250"#),
         (Some(Health { keys: false, keys_age_ms: None, ..WELL }), r#""keys":false,"keys_age_ms":null"#),

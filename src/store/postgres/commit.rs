@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 
 use deadpool_postgres::Pool;
-use futures_util::future::{BoxFuture, join, join_all, try_join3};
+use futures_util::future::{BoxFuture, join, join_all, try_join_all, try_join3};
 use tokio::time::timeout;
 use tracing::error;
 
@@ -100,10 +100,8 @@ impl PgTx {
     /// Runs `writes`, all sent at once with the COMMIT. `Ok` means that the server refused none of it: whether it is
     /// committed is in [`PgTx::ended`].
     pub(in crate::store) async fn finish(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
-        let mut prepared = Vec::with_capacity(writes.len());
-        for write in writes {
-            prepared.push(self.prepare(write.statement).await?);
-        }
+        // All in one round trip: on a new connection none of them is prepared yet, and wallets are locked meanwhile.
+        let prepared = try_join_all(writes.iter().map(|write| self.prepare(write.statement))).await?;
         let object = self.object();
         let written = join_all(prepared.iter().zip(writes).map(|(statement, write)| async move {
             let (ids, bound_us) = (scalar_ids(&write.scalars), self.bound_us(write.statement));

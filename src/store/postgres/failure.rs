@@ -2,19 +2,27 @@
 
 use std::error::Error as _;
 
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
+use super::session::refused_settings;
 use crate::store::error::StoreError;
 
 /// Why there is no connection, down to the cause: an operator must tell a wrong password from a closed port.
-pub(super) fn no_connection(error: &PoolError) -> String {
-    let PoolError::Backend(error) = error else { return error.to_string() };
-    match (error.as_db_error(), error.source()) {
-        (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
+pub(super) fn no_connection(error: &PoolError) -> StoreError {
+    let error = match error {
+        PoolError::PostCreateHook(HookError::Message(why)) => return StoreError::Unfit(why.to_string()),
+        PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error) => error,
+        error => return StoreError::Unavailable(error.to_string()),
+    };
+    StoreError::Unavailable(match (error.as_db_error(), error.source()) {
+        (Some(db), _) => match refused_settings(db.message()) {
+            Some(why) => return StoreError::Unfit(why),
+            None => format!("{} ({})", db.message(), db.code().code()),
+        },
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
-    }
+    })
 }
 
 pub(super) fn slow() -> StoreError {
@@ -39,6 +47,8 @@ pub(super) fn translate(error: &tokio_postgres::Error) -> StoreError {
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::LOCK_NOT_AVAILABLE => {
             StoreError::Conflict(text)
         }
+        // 3F000: a schema that the role may not use is none to it.
+        SqlState::INSUFFICIENT_PRIVILEGE | SqlState::INVALID_SCHEMA_NAME => StoreError::Unfit(text),
         _ if matches!(class, "08" | "25" | "53" | "57" | "58") => StoreError::Unavailable(text),
         _ => StoreError::Internal(text),
     }

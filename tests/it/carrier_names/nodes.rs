@@ -109,7 +109,7 @@ impl Node {
 /// A charged delivery to the phone.
 pub(super) async fn charged(store: &Store, account: AccountId, to: Phone, settle_after: Duration) -> DeliveryId {
     let delivery = DeliveryId::new(store.ping().await.expect("answers"), rand::random());
-    let auth_epoch = store.read(|tx| Box::pin(keys::version(tx))).await.expect("a version");
+    let (auth_epoch, _) = store.read(|tx| Box::pin(keys::changes(tx, i64::MIN))).await.expect("a version");
     let order = Order {
         delivery,
         account,
