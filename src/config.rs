@@ -10,6 +10,7 @@ pub mod upstreams;
 mod callbacks;
 mod check;
 mod edge;
+mod entries;
 mod error;
 mod flow;
 mod load;
