@@ -15,6 +15,7 @@ mod error;
 mod flow;
 mod load;
 mod process;
+mod secret_file;
 mod secret_text;
 mod secrets;
 mod storage;
@@ -31,6 +32,9 @@ pub use error::{ConfigError, Problem};
 pub use flow::{AdmissionConfig, DispatchConfig, KeysConfig, SendConfig, SweeperConfig, TrackingConfig, WalletConfig};
 pub use load::{DEFAULTS, Loaded, assemble, load};
 pub use process::{LogConfig, LogFormat, StopConfig};
+#[cfg(test)]
+pub(crate) use secret_file::for_a_test as secret_file_for_a_test;
+pub use secret_file::{SecretFileError, SecretFiles};
 pub use secret_text::SecretText;
 pub use secrets::{KEYS_VARIABLE, KeysError, SecretsConfig, create_key_file, keyring, parse_keys};
 pub use storage::{StoreConfig, StoreUrl};

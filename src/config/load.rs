@@ -58,6 +58,7 @@ pub fn assemble(
     let mut config = deserialize(settings.table)?;
     let (within_ms, timeout_ms) = (config.dispatch.dispatch_within_ms, config.dispatch.attempt_timeout_ms);
     config.carriers.attempt = Some(AttemptTimes { within_ms, timeout_ms });
+    config.carriers.secret_files = config.secrets.files();
     check(&config)?;
     Ok(Loaded { config, overridden: settings.overridden })
 }
