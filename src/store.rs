@@ -16,14 +16,14 @@ mod statement;
 mod tx;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-pub use error::{CommitError, StoreError};
+pub use error::{CommitError, FileRefused, StoreError};
 use reads::Gates;
 pub use row::Row;
 pub use statement::{Column, Scalar, Statement, Type};
@@ -64,6 +64,14 @@ impl Store {
     /// opened. A Postgres server that is away is found by the first transaction, not here.
     pub async fn open(url: &str, readers: usize) -> Result<Self, StoreError> {
         Self::open_on(&Handle::current(), url, readers)
+    }
+
+    /// Checks that the files of an embedded database can be made and written; a server has none of ours.
+    ///
+    /// # Errors
+    /// [`FileRefused`], which names the directory or file.
+    pub fn check_files(url: &str) -> Result<(), FileRefused> {
+        url.strip_prefix("sqlite:").map_or(Ok(()), |path| sqlite::check_files(Path::new(path)))
     }
 
     /// The same, with the connections to a server on `runtime`.

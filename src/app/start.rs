@@ -1,5 +1,7 @@
 //! What is checked of the database before a port is bound.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::config::{CarriersConfig, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::acceptance::{ID_SKEW_MAX, WINDOW};
 use crate::records::keyring;
-use crate::store::{Store, StoreError};
+use crate::store::{FileRefused, Store, StoreError};
 use crate::wire::tls;
 
 /// Clocks further apart make logs and rows tell different stories: somebody must mend one.
@@ -30,8 +32,12 @@ pub enum StartError {
     /// The database is away or held by another daemon; try again.
     #[error("store.url: {0}")]
     Unavailable(String),
-    #[error("{0}")]
-    Port(String),
+    /// The files of the database may not be made or written.
+    #[error("store.url: {0}")]
+    Files(#[from] FileRefused),
+    /// Nothing can listen on the address of this setting.
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Port { setting: &'static str, address: SocketAddr, source: io::Error },
     #[error("{0}")]
     Internal(String),
 }
@@ -94,6 +100,7 @@ pub(super) async fn open_store(
     config: &StoreConfig,
     keyring: &Arc<Keyring>,
 ) -> Result<(Store, DatabaseClock), StartError> {
+    Store::check_files(&config.url.0)?;
     let store = Store::open_on(storage.handle(), &config.url.0, config.readers)?;
     store.lock_for_serving()?;
     store.check_durability().await?;

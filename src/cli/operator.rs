@@ -1,6 +1,5 @@
 //! Who types, and on which database: what every operator's command begins with.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ pub(super) struct Sealed {
 pub(super) async fn open_sealed(config: Option<&Path>) -> Result<Sealed, CliError> {
     let config = config::load(config)?.config;
     let ring = Arc::new(config::keyring(&config.secrets)?);
-    let store = up_to_date(Store::open(&config.store.url.0, 1).await?).await?;
+    let store = up_to_date(open(&config).await?).await?;
     let enrolled = Arc::clone(&ring);
     let mismatch = store
         .write(move |tx| {
@@ -56,16 +55,19 @@ async fn up_to_date(store: Store) -> Result<Store, CliError> {
 
 /// The database of the configuration, whatever its schema.
 pub(super) async fn open_any_store(config: Option<&Path>) -> Result<Store, CliError> {
-    let config = config::load(config)?.config;
+    open(&config::load(config)?.config).await
+}
+
+/// The database of `config`, for one reader.
+pub(super) async fn open(config: &Config) -> Result<Store, CliError> {
+    Store::check_files(&config.store.url.0)?;
     Ok(Store::open(&config.store.url.0, 1).await?)
 }
 
 /// The operating system's user of this process: its name, or its number if it has none.
 pub(super) fn actor() -> Actor {
-    let Ok(process) = std::fs::metadata("/proc/self") else {
-        return Actor("unknown".to_owned());
-    };
-    let uid = process.uid();
+    // Not the owner of /proc/self, which is root: the process is not dumpable.
+    let uid = rustix::process::getuid().as_raw();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     Actor(user_name(&passwd, uid).unwrap_or_else(|| format!("uid {uid}")))
 }
