@@ -75,22 +75,22 @@ async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     let output = Output::new(arguments.json);
-    match dispatch(arguments, output).await {
-        Ok(Some(answer)) => output.answer(&answer),
-        Ok(None) => ExitCode::SUCCESS,
-        Err(error) => output.refuse(&error),
-    }
+    dispatch(arguments, output).await.unwrap_or_else(|error| output.refuse(&error))
 }
 
-/// `None`: the command has said what it had to say.
-async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>, CliError> {
+async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, CliError> {
     let config = arguments.config.as_deref();
     match arguments.command {
-        Command::Serve(serve) => return serve::run(config, &serve, output).await.map(|()| None),
-        Command::Demo(demo) => return demo::run(config, &demo, output).await.map(|()| None),
-        Command::Sim(command) => return sim::run(config, command, output).await.map(|()| None),
-        command => serve::Signals::listen()?.unless_ended(answer(config, command)).await.map(Some),
+        Command::Serve(serve) => serve::run(config, &serve, output).await?,
+        Command::Demo(demo) => demo::run(config, &demo, output).await?,
+        Command::Sim(command) => sim::run(config, command, output).await?,
+        command => {
+            let mut signals = serve::Signals::listen()?;
+            let answer = signals.unless_ended(answer(config, command)).await?;
+            return signals.unless_ended(output.answer(answer)).await;
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A command that answers once.

@@ -55,7 +55,7 @@ pub(super) async fn run(config: Option<&Path>, arguments: &DemoArguments, output
     let mut signals = serve::Signals::listen()?;
     let (account, plain) = signals.unless_ended(furnish(&config)).await?;
     let app = signals.unless_ended(serve::start(config)).await?;
-    output.announce(&introduce(app.addresses(), &plain, account, &file));
+    output.announce(introduce(app.addresses(), &plain, account, &file));
     serve::until_stopped(app, signals).await
 }
 

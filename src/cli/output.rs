@@ -11,12 +11,17 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::error::{CliError, UNWRITTEN};
 use crate::domain::money::{Buckets, MicroUsd};
 use crate::telemetry::logs;
+
+/// How long a process that ends waits for its last word to be read.
+const SAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +76,14 @@ impl Output {
         Self { json }
     }
 
-    /// Says it and gives the exit code. Bad news keep theirs, heard or not.
-    pub(super) fn answer(self, answer: &Answer) -> ExitCode {
+    /// Says it and gives the exit code, on a thread of its own: a signal must end a command whose reader stands still.
+    pub(super) async fn answer(self, answer: Answer) -> Result<ExitCode, CliError> {
+        let said = tokio::task::spawn_blocking(move || self.answer_now(&answer)).await;
+        said.map_err(|error| CliError::Internal(error.to_string()))
+    }
+
+    /// Bad news keep their exit code, heard or not.
+    fn answer_now(self, answer: &Answer) -> ExitCode {
         let Err(error) = self.write(answer) else { return ExitCode::from(answer.code) };
         let advice = answer.if_lost.as_deref().unwrap_or("what the command did stands");
         let why = format!("the answer could not be written to standard output: {error}; {advice}");
@@ -80,11 +91,13 @@ impl Output {
         ExitCode::from(if answer.code == 0 { UNWRITTEN } else { answer.code })
     }
 
-    /// Says where a daemon listens, which goes on if it is not heard.
-    pub(super) fn announce(self, answer: &Answer) {
-        if let Err(error) = self.write(answer) {
-            tracing::warn!(%error, "standard output cannot be written: going on without it");
-        }
+    /// Says where a daemon listens, which goes on if it is not heard, and does not wait for that.
+    pub(super) fn announce(self, answer: Answer) {
+        let _goes_on = tokio::task::spawn_blocking(move || {
+            if let Err(error) = self.write(&answer) {
+                tracing::warn!(%error, "standard output cannot be written: going on without it");
+            }
+        });
     }
 
     fn write(self, answer: &Answer) -> io::Result<()> {
@@ -95,8 +108,7 @@ impl Output {
         let message = error.to_string();
         if self.json {
             let refusal = Answer::new(&Refusal { ok: false, error: error.name(), message: &message }, "");
-            // The exit code says it too.
-            let _gone_or_full = say(&harmless_json(&refusal.json));
+            say_in_time(harmless_json(&refusal.json).into_owned());
         }
         logs::say(&format!("nexo-route: {}", harmless(&message)));
         ExitCode::from(error.exit_code())
@@ -116,6 +128,18 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush())
+}
+
+/// Says it unless standard output cannot be written or stands still: the exit code says it too.
+fn say_in_time(text: String) {
+    let (tell, said) = sync_channel(1);
+    let told = std::thread::Builder::new().spawn(move || {
+        let _gone_or_full = say(&text);
+        let _gave_up = tell.send(());
+    });
+    if told.is_ok() {
+        let _said_or_not = said.recv_timeout(SAY_WITHIN);
+    }
 }
 
 /// Refuses to make a secret, which is shown once, for nobody: where standard output is closed (the runtime has put the null

@@ -35,7 +35,7 @@ pub(super) async fn run(config: Option<&Path>, arguments: &ServeArguments, outpu
     let (api, ops) = app.addresses();
     let listening = Listening { api: format!("http://{api}"), ops: format!("http://{ops}") };
     let text = format!("API {}, metrics {}/metrics", listening.api, listening.ops);
-    output.announce(&Answer::new(&listening, text));
+    output.announce(Answer::new(&listening, text));
     until_stopped(app, signals).await
 }
 

@@ -58,7 +58,7 @@ async fn smpp(script: Script, arguments: SmppArguments, output: Output) -> Resul
     let address = smsc.address().map_err(refused)?;
     let text =
         format!("SMPP {address}, system id {system_id}, password {password}; SIGUSR1 cuts the line, SIGUSR2 mends it");
-    output.announce(&Answer::new(&Listening { address, system_id: &system_id, password: &password }, text));
+    output.announce(Answer::new(&Listening { address, system_id: &system_id, password: &password }, text));
     let controls = smsc.controls();
     smsc.run(stopped(signals, controls)).await;
     Ok(())
@@ -80,7 +80,7 @@ async fn http(script: Script, arguments: HttpArguments, output: Output) -> Resul
     let provider = Provider::bind(address, settings).await.map_err(refused)?;
     let url = format!("http://{}/v1/calls", provider.address().map_err(refused)?);
     let text = format!("POST {url}, receipts are signed with {callback_key}");
-    output.announce(&Answer::new(&Calling { url, callback_key }, text));
+    output.announce(Answer::new(&Calling { url, callback_key }, text));
     provider
         .run(async move {
             tokio::select! {

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::{Folder, free, full, without_reader};
+use super::{Folder, free, full, is_root, standing_still, without_reader};
 use crate::commands::{Daemon, nexo_route, text};
 use crate::house::client::Request;
 use crate::house::until;
@@ -78,6 +78,44 @@ fn a_secret_that_is_lost_is_not_lost_in_silence() {
     let keys = keys();
     assert_eq!(keys.as_array().map(Vec::len), Some(2));
     assert!(keys.as_array().is_some_and(|keys| keys.iter().all(|key| key["revoked_at"].is_string())), "{keys}");
+}
+
+/// Whether a thread of the process waits for a pipe to be read. Only root may look; anybody else takes it for granted when the
+/// process awaits signals.
+fn stands_in_a_write(pid: u32) -> bool {
+    if !is_root() {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("reads");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
+        return u64::from_str_radix(caught, 16).expect("a mask") & (1 << 14) != 0;
+    }
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("lists").flatten();
+    let waits = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
+    tasks.map(waits).any(|waits| waits.contains("pipe_write"))
+}
+
+/// A pipe that is full and is not read: a signal ends a command that waits for it, and a daemon does not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_stands_still_holds_nobody() {
+    let desk = Desk(Folder::new());
+    desk.ask("secrets create");
+    let [api, ops] = free();
+    let spawn = |arguments: &[&str]| {
+        let (reader, writer) = standing_still();
+        let mut command = nexo_route(&desk.0.0);
+        command.args(arguments).env("NEXO_OPS__BIND", ops.to_string()).env("NEXO_STOP__NOTICE_MS", "0");
+        (Daemon(command.stdout(writer).stderr(Stdio::null()).spawn().expect("starts")), reader)
+    };
+    let (mut daemon, _reader) = spawn(&["serve", "--json", "--port", &api.port().to_string()]);
+    until("it serves", async || Request::new("GET", "/livez").send(ops).await.ok()).await.expect(200);
+    daemon.signal("-TERM");
+    assert_eq!(daemon.0.wait().expect("ends").code(), Some(0));
+
+    let (mut listing, _reader) = spawn(&["account", "list", "--json"]);
+    until("it stands in its write", async || stands_in_a_write(listing.0.id()).then_some(())).await;
+    listing.signal("-TERM");
+    assert_eq!(listing.0.wait().expect("ends").code(), Some(130));
+    let (mut refused, _reader) = spawn(&["account", "show", "01997d0a-0000-7000-8000-000000000001", "--json"]);
+    assert_eq!(refused.0.wait().expect("ends").code(), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,7 +144,7 @@ async fn a_daemon_serves_in_a_bare_container() {
 }
 
 #[test]
-fn commands_work_in_a_bare_container_and_name_their_user() {
+fn commands_work_in_a_bare_container_and_say_what_they_lack() {
     if !may_make_containers() {
         return;
     }
