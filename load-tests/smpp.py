@@ -72,6 +72,7 @@ def carriers(folder, centre, **upstream):
     """The settings by which a daemon sends everything by SMS to `centre`; the table is written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     secret, table = folder / "smpp.password", folder / "carriers.toml"
+    secret.touch(mode=0o600)
     secret.write_text(PASSWORD + "\n")
     shipped = tomllib.loads((rig.ROOT / "config/carriers.toml").read_text())
     settings = {"kind": "smpp", "address": centre.address, "system_id": SYSTEM_ID, "sender": "NEXO", "window": 50} | upstream

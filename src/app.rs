@@ -109,16 +109,17 @@ pub async fn build_with(config: Config, keyring: Keyring, clock: DatabaseClock) 
     let keyring = Arc::new(keyring);
     let room = |name| EngineRoom::start(name).map_err(|error| StartError::Internal(error.to_string()));
     let (engine, storage) = (room("engine")?, room("storage")?);
-    let store = start::open_store(&storage, &config.store, &keyring, clock.clone()).await?;
-    let bind = |name, address: SocketAddr, limits| {
-        Listener::bind(name, address, limits)
-            .map_err(|error| StartError::Port(format!("cannot listen on {address} ([{name}]): {error}")))
+    let files = config.secrets.files();
+    let store = start::open_store(&storage, &config.store, files, &keyring, clock.clone()).await?;
+    let bind = |name, setting, address: SocketAddr, limits| {
+        Listener::bind(name, address, limits).map_err(|source| StartError::Port { setting, address, source })
     };
     let files = descriptors::shares(&config, &carriers)?;
     let limits = Limits { connections_max: files.connections, ..Limits::from(&config.http) };
-    let api = bind("http", config.http.bind, limits)?;
-    let ops = bind("ops", config.ops.bind, Limits::default())?;
-    let callbacks = config.callbacks.address().map(|address| bind("callbacks", address, (&config.callbacks).into()));
+    let api = bind("http", "http.bind", config.http.bind, limits)?;
+    let ops = bind("ops", "ops.bind", config.ops.bind, Limits::default())?;
+    let receipts = config.callbacks.address();
+    let callbacks = receipts.map(|address| bind("callbacks", "callbacks.listen", address, (&config.callbacks).into()));
     let callbacks = callbacks.transpose()?;
     let receivers = Receivers::default();
     receivers.replace(reload::callbacks(&carriers));

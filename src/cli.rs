@@ -3,8 +3,9 @@
 //! Every command takes `--config` and `--json`. Commands work on the database of a daemon that runs: they need no
 //! connection to it. Nothing here holds a rule of the product.
 //!
-//! Exit codes (`sysexits.h` where it has one): 0 done · 1 refused, or `verify` found a breach · 64 wrong usage or
-//! configuration, before any port is bound · 70 ours · 75 the database is out of reach, try again.
+//! Exit codes (`sysexits.h` where it has one): 0 done · 1 refused, a port is taken, or `verify` found a breach · 64 wrong
+//! usage or configuration, before any port is bound · 70 ours · 74 the answer could not be written · 75 the database is
+//! out of reach, try again · 77 the system does not permit it · 130 ended by a signal before it was done.
 
 mod account;
 mod arguments;
@@ -15,6 +16,7 @@ mod demo;
 mod error;
 mod key;
 mod link;
+mod memory;
 mod operator;
 mod output;
 mod schema;
@@ -25,7 +27,10 @@ mod verify;
 mod webhook;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -33,12 +38,34 @@ use arguments::{Arguments, Command};
 pub use error::CliError;
 use output::{Answer, Output};
 
-/// Runs the command that the process was started with.
+use crate::telemetry;
+use crate::telemetry::logs;
+
+/// What blocks a thread when all is done (a file that is still read) is not waited for any longer.
+const THREADS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Runs the command that the process was started with. Whatever way that ends, the last lines of its log are written.
 #[must_use]
 pub fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(run(std::env::args_os())),
+    telemetry::install_panic_hook();
+    let ended = catch_unwind(AssertUnwindSafe(|| match memory::forbid_dumps() {
+        Ok(()) => execute(),
+        Err(error) => {
+            let why = format!("the system does not let this process keep its memory out of core files: {error}");
+            Output::new(false).refuse(&CliError::NotPermitted(why))
+        }
+    }));
+    logs::flush(logs::FLUSH_WITHIN);
+    ended.unwrap_or(ExitCode::from(error::INTERNAL))
+}
+
+fn execute() -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(std::env::args_os()));
+            runtime.shutdown_timeout(THREADS_WITHIN);
+            code
+        }
         Err(error) => Output::new(false).refuse(&CliError::Internal(format!("no runtime: {error}"))),
     }
 }
@@ -49,20 +76,30 @@ async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     let output = Output::new(arguments.json);
-    match dispatch(arguments, output).await {
-        Ok(Some(answer)) => output.answer(&answer),
-        Ok(None) => ExitCode::SUCCESS,
-        Err(error) => output.refuse(&error),
-    }
+    dispatch(arguments, output).await.unwrap_or_else(|error| output.refuse(&error))
 }
 
-/// `None`: the command has said what it had to say.
-async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>, CliError> {
+async fn dispatch(arguments: Arguments, output: Output) -> Result<ExitCode, CliError> {
     let config = arguments.config.as_deref();
     match arguments.command {
-        Command::Serve(serve) => return serve::run(config, &serve, output).await.map(|()| None),
-        Command::Demo(demo) => return demo::run(config, &demo, output).await.map(|()| None),
-        Command::Sim(command) => return sim::run(config, command, output).await.map(|()| None),
+        Command::Serve(serve) => serve::run(config, &serve, output).await?,
+        Command::Demo(demo) => demo::run(config, &demo, output).await?,
+        Command::Sim(command) => sim::run(config, command, output).await?,
+        command => {
+            let mut signals = serve::Signals::listen()?;
+            let answer = signals.unless_ended(answer(config, command)).await?;
+            return signals.unless_ended(output.answer(answer)).await;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A command that answers once.
+async fn answer(config: Option<&Path>, command: Command) -> Result<Answer, CliError> {
+    match command {
+        Command::Serve(_) | Command::Demo(_) | Command::Sim(_) => {
+            unreachable!("they say what they have to say themselves")
+        }
         Command::Migrate => schema::migrate(config).await,
         Command::CheckConfig { connect } => check_config::run(config, connect).await,
         Command::Verify => verify::run(config).await,
@@ -74,5 +111,4 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<Option<Answer>
         Command::Clock(command) => clock::run(config, command).await,
         Command::Secrets(command) => secrets::run(config, &command),
     }
-    .map(Some)
 }

@@ -11,10 +11,12 @@ pub mod upstreams;
 mod callbacks;
 mod check;
 mod edge;
+mod entries;
 mod error;
 mod flow;
 mod load;
 mod process;
+mod secret_file;
 mod secret_text;
 mod secrets;
 mod storage;
@@ -32,10 +34,11 @@ pub use error::{ConfigError, Problem};
 pub use flow::{AdmissionConfig, DispatchConfig, KeysConfig, SendConfig, SweeperConfig, TrackingConfig, WalletConfig};
 pub use load::{DEFAULTS, Loaded, assemble, load};
 pub use process::{LogConfig, LogFormat, StopConfig};
+#[cfg(test)]
+pub(crate) use secret_file::for_a_test as secret_file_for_a_test;
+pub use secret_file::{SecretFileError, SecretFiles};
 pub use secret_text::SecretText;
-pub use secrets::{
-    KEYS_VARIABLE, KeysError, SecretFileError, SecretsConfig, create_key_file, keyring, parse_keys, read_secret_file,
-};
+pub use secrets::{KEYS_VARIABLE, KeysError, SecretsConfig, create_key_file, keyring, parse_keys};
 pub use storage::{Database, StoreConfig, StoreUrl};
 pub use upstream::{AttemptTimes, CarriersConfig, SimulatorConfig};
 pub use webhooks::WebhooksConfig;

@@ -16,13 +16,14 @@ mod statement;
 mod tx;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-pub use error::{CommitError, StoreError};
+pub use error::{CommitError, FileRefused, StoreError};
 use reads::Gates;
 pub use row::Row;
 pub use statement::{Column, Scalar, Statement, Type};
@@ -30,7 +31,7 @@ pub use tx::{Tx, Write};
 pub use writer::Writer;
 
 use crate::clock::DatabaseClock;
-use crate::config::{Database, StoreUrl};
+use crate::config::{Database, SecretFiles, StoreUrl};
 use crate::domain::ids::BatchId;
 use crate::domain::time::Timestamp;
 
@@ -65,19 +66,34 @@ impl Store {
     /// [`StoreError::Internal`] for an address that is not well formed or names certificates that cannot be used,
     /// [`StoreError::Unavailable`] if the file cannot be opened. A Postgres server that is away is found by the first transaction, not here.
     pub async fn open(url: &str, readers: usize) -> Result<Self, StoreError> {
-        Self::open_on(&Handle::current(), url, readers, DatabaseClock::here())
+        Self::open_on(&Handle::current(), url, readers, SecretFiles::default(), DatabaseClock::here())
     }
 
-    /// The same, with the connections to a server on `runtime`, and with a `clock` that knows no time yet.
+    /// Checks that the files of an embedded database can be made and written; a server has none of ours.
+    ///
+    /// # Errors
+    /// [`FileRefused`], which names the directory or file.
+    pub fn check_files(url: &str) -> Result<(), FileRefused> {
+        url.strip_prefix("sqlite:").map_or(Ok(()), |path| sqlite::check_files(Path::new(path)))
+    }
+
+    /// The same, with the connections to a server on `runtime`, and with a `clock` that knows no time yet. The key of a client's
+    /// certificate is read by the rule of `files`.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open_on(runtime: &Handle, url: &str, readers: usize, clock: DatabaseClock) -> Result<Self, StoreError> {
+    pub fn open_on(
+        runtime: &Handle,
+        url: &str,
+        readers: usize,
+        files: SecretFiles,
+        clock: DatabaseClock,
+    ) -> Result<Self, StoreError> {
         let database = StoreUrl(url.to_owned()).database();
         let engine = match database.map_err(|wrong| StoreError::Internal(wrong.to_string()))? {
             Database::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path, readers, clock.clone())?),
             Database::Postgres(address) => {
-                Engine::Postgres(postgres::Postgres::new(&address, readers, runtime.clone(), clock.clone())?)
+                Engine::Postgres(postgres::Postgres::new(&address, files, readers, runtime.clone(), clock.clone())?)
             }
         };
         Ok(Self { engine: Arc::new(engine), gates: Arc::new(Gates::new(readers)), clock })

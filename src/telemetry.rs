@@ -3,15 +3,17 @@
 //! Metric names live in [`names`]. Nothing here decides anything; a process installs it once, at its start. Secrets,
 //! codes, whole phones, headers and bodies are never logged; the types that hold them have no printing form.
 
+mod line_queue;
 pub mod logs;
 pub mod names;
+mod panics;
 
-use std::panic::PanicHookInfo;
 use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use names::Kind;
+pub use panics::install_panic_hook;
 
 /// The process's metrics, to be rendered. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ impl Metrics {
         }
         let handle = builder.install_recorder()?;
         describe();
+        count_kept();
         *installed = Some(handle.clone());
         Ok(Self(handle))
     }
@@ -41,6 +44,7 @@ impl Metrics {
     /// The text that Prometheus reads.
     #[must_use]
     pub fn render(&self) -> String {
+        count_kept();
         self.0.render()
     }
 
@@ -62,28 +66,17 @@ fn describe() {
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
+/// What is counted where no metric may be touched, because it could fail or be locked there: in the panic hook, and where a
+/// line is logged.
+fn count_kept() {
+    metrics::counter!(names::PANICS).absolute(panics::count());
+    metrics::counter!(names::LOG_LINES_LOST).absolute(logs::lost());
+}
+
 /// A count as a gauge or histogram takes it; what no `u32` holds is shown as the largest.
 #[must_use]
 pub fn count(count: impl TryInto<u32>) -> f64 {
     f64::from(count.try_into().unwrap_or(u32::MAX))
-}
-
-/// Replaces the panic hook by one that counts, and logs where it happened without the payload: a message may hold what a
-/// row or a request held. Only the text of a plain assertion (a literal of our own) is shown.
-pub fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|panic| {
-        metrics::counter!(names::PANICS).increment(1);
-        tracing::error!(at = %location(panic), thread = std::thread::current().name(), message = literal(panic), "panicked");
-    }));
-}
-
-fn location(panic: &PanicHookInfo<'_>) -> String {
-    panic.location().map_or_else(|| "unknown".to_owned(), |at| format!("{}:{}", at.file(), at.line()))
-}
-
-/// A payload that is a `&'static str` is a literal of the source, without values; anything else was formatted.
-fn literal(panic: &PanicHookInfo<'_>) -> &'static str {
-    panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("[withheld: it may hold values]")
 }
 
 #[cfg(test)]
@@ -102,22 +95,6 @@ mod tests {
         assert!(text.contains(r#"nexo_orders_accepted_total{carrier="viettel"} "#), "{text}");
         assert!(text.contains(r#"nexo_commit_rows_bucket{kind="accept",le="4"} "#), "{text}");
         assert!(text.contains("nexo_build_info{version="), "{text}");
-    }
-
-    #[test]
-    fn a_panic_hook_shows_literals_only() {
-        let seen = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let previous = std::panic::take_hook();
-        let sink = std::sync::Arc::clone(&seen);
-        std::panic::set_hook(Box::new(move |panic| {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).push((location(panic), literal(panic)));
-        }));
-        let code = "123456";
-        let _ = std::thread::Builder::new().spawn(|| panic!("a literal")).expect("spawns").join();
-        let _ = std::thread::Builder::new().spawn(move || panic!("code {code}")).expect("spawns").join();
-        std::panic::set_hook(previous);
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(seen.iter().any(|(at, text)| at.starts_with("src/telemetry.rs:") && *text == "a literal"), "{seen:?}");
-        assert!(seen.iter().all(|(_, text)| !text.contains(code)), "{seen:?}");
+        assert!(text.contains("\nnexo_log_lines_lost_total 0\n"), "{text}");
     }
 }

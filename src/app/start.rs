@@ -1,5 +1,7 @@
 //! What is checked of the database before a port is bound.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,11 @@ use crate::carrier::look_up::{Directory, Provider};
 use crate::clock::DatabaseClock;
 use crate::config::carriers::{CarrierTable, CarrierTableError};
 use crate::config::upstreams::UpstreamConfig;
-use crate::config::{CarriersConfig, StoreConfig};
+use crate::config::{CarriersConfig, SecretFiles, StoreConfig};
 use crate::domain::sealing::Keyring;
 use crate::records::acceptance::{ID_SKEW_MAX, WINDOW};
 use crate::records::{house_clock, keyring};
-use crate::store::{Store, StoreError};
+use crate::store::{FileRefused, Store, StoreError};
 use crate::wire::tls;
 
 /// Clocks further apart make logs and rows tell different stories: somebody must mend one.
@@ -30,8 +32,12 @@ pub enum StartError {
     /// The database is away or held by another daemon; try again.
     #[error("store.url: {0}")]
     Unavailable(String),
-    #[error("{0}")]
-    Port(String),
+    /// The files of the database may not be made or written.
+    #[error("store.url: {0}")]
+    Files(#[from] FileRefused),
+    /// Nothing can listen on the address of this setting.
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Port { setting: &'static str, address: SocketAddr, source: io::Error },
     #[error("{0}")]
     Internal(String),
 }
@@ -92,10 +98,12 @@ pub(super) fn warn_of_unused(table: &CarrierTable) {
 pub(super) async fn open_store(
     storage: &EngineRoom,
     config: &StoreConfig,
+    files: SecretFiles,
     keyring: &Arc<Keyring>,
     clock: DatabaseClock,
 ) -> Result<Store, StartError> {
-    let store = Store::open_on(storage.handle(), &config.url.0, config.readers, clock)?;
+    Store::check_files(&config.url.0)?;
+    let store = Store::open_on(storage.handle(), &config.url.0, config.readers, files, clock)?;
     store.lock_for_serving()?;
     store.check_server().await?;
     let applied = store.migrate().await?;

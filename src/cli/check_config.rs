@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::operator::open;
 use super::output::Answer;
 use crate::app::{self, StartError};
-use crate::config::{self, Database, StoreConfig};
+use crate::config::{self, Config, Database};
 use crate::webhook::courier::Courier;
 
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ pub(super) async fn run(config: Option<&Path>, asks_database: bool) -> Result<An
     let table = app::read_carriers(&loaded.config.carriers)?;
     Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
-    let warnings = check_store(&loaded.config.store, asks_database).await?;
+    let warnings = check_store(&loaded.config, asks_database).await?;
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();
     let mut text = format!("the configuration holds (database: {engine})");
     for Setting { field, by } in &set {
@@ -60,8 +60,8 @@ pub(super) async fn run(config: Option<&Path>, asks_database: bool) -> Result<An
 
 /// Opens the database without a connection, which reads the certificates of its address; then asks it, if it is to be asked.
 /// A SQLite file that is not there yet is not made.
-async fn check_store(config: &StoreConfig, asks: bool) -> Result<Vec<&'static str>, CliError> {
-    let warnings = match config.url.database() {
+async fn check_store(config: &Config, asks: bool) -> Result<Vec<&'static str>, CliError> {
+    let warnings = match config.store.url.database() {
         Ok(Database::Postgres(address)) => address.warnings(),
         Ok(Database::Sqlite(path)) if asks && path.exists() => Vec::new(),
         _ => return Ok(Vec::new()),

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::arguments::DemoArguments;
 use super::error::CliError;
-use super::operator::actor;
+use super::operator::{self, actor};
 use super::output::{Answer, Output};
 use super::{credit, key, serve};
 use crate::clock;
@@ -23,7 +23,6 @@ use crate::domain::ids::AccountId;
 use crate::domain::money::{Bucket, MicroUsd};
 use crate::records::accounts::{self, AccountName, WELCOME_CREDIT};
 use crate::records::ledger::{Credit, Reference};
-use crate::store::Store;
 
 /// Ten dollars.
 const CASH: MicroUsd = MicroUsd::from_micros(10_000_000);
@@ -53,10 +52,10 @@ pub(super) async fn run(config: Option<&Path>, arguments: &DemoArguments, output
     let file = make_directory(arguments)?;
     let config = config::load(Some(&file))?.config;
     config::create_key_file(&config.secrets.key_file)?;
-    let (account, plain) = furnish(&config).await?;
-    let app = serve::start(config).await?;
-    let signals = serve::Signals::listen()?;
-    output.answer(&introduce(app.addresses(), &plain, account, &file));
+    let mut signals = serve::Signals::listen()?;
+    let (account, plain) = signals.unless_ended(furnish(&config)).await?;
+    let app = signals.unless_ended(serve::start(config)).await?;
+    output.announce(introduce(app.addresses(), &plain, account, &file));
     serve::until_stopped(app, signals).await
 }
 
@@ -66,8 +65,8 @@ fn make_directory(arguments: &DemoArguments) -> Result<PathBuf, CliError> {
     let refused =
         |what: &Path, error: &dyn std::fmt::Display| CliError::Refused(format!("{}: {error}", what.display()));
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-    made.map_err(|error| refused(&directory, &error))?;
-    let directory = directory.canonicalize().map_err(|error| refused(&directory, &error))?;
+    made.map_err(|error| CliError::of_file(&directory, &error))?;
+    let directory = directory.canonicalize().map_err(|error| CliError::of_file(&directory, &error))?;
     let file = directory.join("nexo-route.toml");
     if file.exists() {
         let hint = "a demo was made there before: go on with it by serve --config, or name another --dir";
@@ -102,7 +101,7 @@ fn settings(directory: &Path, port: Option<u16>) -> String {
 
 /// The schema, an account with its welcome and ten dollars, and a key. The database is closed again for the daemon.
 async fn furnish(config: &Config) -> Result<(AccountId, PlainKey), CliError> {
-    let store = Store::open(&config.store.url.0, 1).await?;
+    let store = operator::open(config).await?;
     store.migrate().await?;
     let name = AccountName::new("demo").ok_or_else(|| CliError::Internal("the demo has no name".to_owned()))?;
     let operator = actor();

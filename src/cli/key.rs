@@ -9,7 +9,7 @@ use super::account::no_account;
 use super::arguments::KeyCommand;
 use super::error::CliError;
 use super::operator::{actor, open_store};
-use super::output::Answer;
+use super::output::{Answer, must_be_seen};
 use crate::domain::allowlist::Allowlist;
 use crate::domain::api_key::PlainKey;
 use crate::domain::ids::{AccountId, KeyId};
@@ -24,6 +24,7 @@ pub(super) async fn run(config: Option<&Path>, command: KeyCommand) -> Result<An
         KeyCommand::Create { account, allow } => {
             let allowlist = Allowlist::parse(allow.iter().map(String::as_str))
                 .map_err(|error| CliError::Usage(format!("--allow: {error}")))?;
+            must_be_seen()?;
             let store = open_store(config).await?;
             create(&store, account, allowlist).await
         }
@@ -45,7 +46,8 @@ async fn create(store: &Store, account: AccountId, allowlist: Allowlist) -> Resu
     let allow = allowlist.entries().collect();
     let (plain, id) = make(store, actor(), account, allowlist).await?;
     let made = Made { ok: true, key: plain.expose(), id: id.to_string(), account: account.to_string(), allow };
-    Ok(Answer::new(&made, plain.expose()))
+    let advice = format!("the key is lost: revoke it with `nexo-route key revoke {id}` and make another");
+    Ok(Answer::new(&made, plain.expose()).or_if_lost(advice))
 }
 
 /// Makes a key and stores its hash.

@@ -1,12 +1,14 @@
 //! Who types, and on which database: what every operator's command begins with.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::error::CliError;
 use crate::app::StartError;
-use crate::config::{self, Config, StoreConfig};
+use crate::clock::DatabaseClock;
+use crate::config::{self, Config};
 use crate::domain::sealing::Keyring;
 use crate::records::audit::Actor;
 use crate::records::{house_clock, keyring};
@@ -25,7 +27,7 @@ pub(super) struct Sealed {
 pub(super) async fn open_sealed(config: Option<&Path>) -> Result<Sealed, CliError> {
     let config = config::load(config)?.config;
     let ring = Arc::new(config::keyring(&config.secrets)?);
-    let store = up_to_date(open(&config.store).await?).await?;
+    let store = up_to_date(open(&config).await?).await?;
     let enrolled = Arc::clone(&ring);
     let mismatch = store
         .write(move |tx| {
@@ -59,22 +61,21 @@ async fn up_to_date(store: Store) -> Result<Store, CliError> {
 
 /// The database of the configuration, whatever its schema.
 pub(super) async fn open_any_store(config: Option<&Path>) -> Result<Store, CliError> {
-    let config = config::load(config)?.config;
-    open(&config.store).await
+    open(&config::load(config)?.config).await
 }
 
-/// Opens the database; no connection is made yet. What is wrong with its address or its certificates is the configuration's
-/// fault, as at the daemon's start.
-pub(super) async fn open(config: &StoreConfig) -> Result<Store, CliError> {
-    Ok(Store::open(&config.url.0, 1).await.map_err(StartError::from)?)
+/// The database of `config`, for one reader; no connection is made yet. What is wrong with its address or its certificates is
+/// the configuration's fault, as at the daemon's start.
+pub(super) async fn open(config: &Config) -> Result<Store, CliError> {
+    Store::check_files(&config.store.url.0)?;
+    let (url, files) = (&config.store.url.0, config.secrets.files());
+    Ok(Store::open_on(&Handle::current(), url, 1, files, DatabaseClock::here()).map_err(StartError::from)?)
 }
 
 /// The operating system's user of this process: its name, or its number if it has none.
 pub(super) fn actor() -> Actor {
-    let Ok(process) = std::fs::metadata("/proc/self") else {
-        return Actor("unknown".to_owned());
-    };
-    let uid = process.uid();
+    // Not the owner of /proc/self, which is root: the process is not dumpable.
+    let uid = rustix::process::getuid().as_raw();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     Actor(user_name(&passwd, uid).unwrap_or_else(|| format!("uid {uid}")))
 }

@@ -1,15 +1,27 @@
 //! Standard output: the one place that writes to it. Answers go there, as text or as one line of JSON; what went wrong goes
 //! to standard error, and with `--json` to both.
+//!
+//! An answer that cannot be written is a failure of its own (74): a script must not take silence for an answer. A daemon goes
+//! on without.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::error::CliError;
+use super::error::{CliError, UNWRITTEN};
 use crate::domain::money::{Buckets, MicroUsd};
+use crate::telemetry::logs;
+
+/// How long a process that ends waits for its last word to be read.
+const SAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a command answers.
 #[derive(Clone, Copy, Debug)]
@@ -24,22 +36,30 @@ pub(super) struct Answer {
     text: String,
     /// 0, or 1 where the answer itself is bad news (`verify`).
     code: u8,
+    /// What the operator is to do if the answer was lost on its way.
+    if_lost: Option<String>,
 }
 
 impl Answer {
     pub(super) fn new(json: &impl Serialize, text: impl Into<String>) -> Self {
         let json =
             serde_json::to_string(json).unwrap_or_else(|error| format!("{{\"ok\":false,\"error\":\"{error}\"}}"));
-        Self { json, text: text.into(), code: 0 }
+        Self { json, text: text.into(), code: 0, if_lost: None }
     }
 
     /// An answer whose JSON is written already.
     pub(super) fn of_json(json: &[u8], text: impl Into<String>) -> Self {
-        Self { json: String::from_utf8_lossy(json).into_owned(), text: text.into(), code: 0 }
+        Self { json: String::from_utf8_lossy(json).into_owned(), text: text.into(), code: 0, if_lost: None }
     }
 
     pub(super) const fn with_code(mut self, code: u8) -> Self {
         self.code = code;
+        self
+    }
+
+    /// Says what is to be done if nobody gets to see it, where it cannot be asked for again.
+    pub(super) fn or_if_lost(mut self, advice: impl Into<String>) -> Self {
+        self.if_lost = Some(advice.into());
         self
     }
 }
@@ -56,31 +76,87 @@ impl Output {
         Self { json }
     }
 
-    /// Says it and gives the exit code. A reader that has gone away is no failure of the command.
-    pub(super) fn answer(self, answer: &Answer) -> ExitCode {
-        say(&if self.json { harmless_json(&answer.json) } else { harmless(&answer.text) });
-        ExitCode::from(answer.code)
+    /// Says it and gives the exit code, on a thread of its own: a signal must end a command whose reader stands still.
+    pub(super) async fn answer(self, answer: Answer) -> Result<ExitCode, CliError> {
+        let said = tokio::task::spawn_blocking(move || self.answer_now(&answer)).await;
+        said.map_err(|error| CliError::Internal(error.to_string()))
+    }
+
+    /// Bad news keep their exit code, heard or not.
+    fn answer_now(self, answer: &Answer) -> ExitCode {
+        let Err(error) = self.write(answer) else { return ExitCode::from(answer.code) };
+        let advice = answer.if_lost.as_deref().unwrap_or("what the command did stands");
+        let why = format!("the answer could not be written to standard output: {error}; {advice}");
+        logs::say(&format!("nexo-route: {}", harmless(&why)));
+        ExitCode::from(if answer.code == 0 { UNWRITTEN } else { answer.code })
+    }
+
+    /// Says where a daemon listens, which goes on if it is not heard, and does not wait for that.
+    pub(super) fn announce(self, answer: Answer) {
+        let _goes_on = tokio::task::spawn_blocking(move || {
+            if let Err(error) = self.write(&answer) {
+                tracing::warn!(%error, "standard output cannot be written: going on without it");
+            }
+        });
+    }
+
+    fn write(self, answer: &Answer) -> io::Result<()> {
+        say(&if self.json { harmless_json(&answer.json) } else { harmless(&answer.text) })
     }
 
     pub(super) fn refuse(self, error: &CliError) -> ExitCode {
         let message = error.to_string();
         if self.json {
-            say(&harmless_json(&Answer::new(&Refusal { ok: false, error: error.name(), message: &message }, "").json));
+            let refusal = Answer::new(&Refusal { ok: false, error: error.name(), message: &message }, "");
+            say_in_time(harmless_json(&refusal.json).into_owned());
         }
-        let _ = writeln!(std::io::stderr().lock(), "nexo-route: {}", harmless(&message));
+        logs::say(&format!("nexo-route: {}", harmless(&message)));
         ExitCode::from(error.exit_code())
     }
 }
 
 /// What the argument parser has to say: help and version are answers, anything else is wrong usage.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS }
+    let said = error.print().and_then(|()| io::stdout().flush());
+    match (error.use_stderr(), said) {
+        (true, _) => ExitCode::from(64),
+        (false, Ok(())) => ExitCode::SUCCESS,
+        (false, Err(_)) => ExitCode::from(UNWRITTEN),
+    }
 }
 
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush())
+}
+
+/// Says it unless standard output cannot be written or stands still: the exit code says it too.
+fn say_in_time(text: String) {
+    let (tell, said) = sync_channel(1);
+    let told = std::thread::Builder::new().spawn(move || {
+        let _gone_or_full = say(&text);
+        let _gave_up = tell.send(());
+    });
+    if told.is_ok() {
+        let _said_or_not = said.recv_timeout(SAY_WITHIN);
+    }
+}
+
+/// Refuses to make a secret, which is shown once, for nobody: where standard output is closed (the runtime has put the null
+/// device there then) or is the null device.
+pub(super) fn must_be_seen() -> Result<(), CliError> {
+    let (out, null) = (device(), std::fs::metadata("/dev/null").ok().map(|null| null.rdev()));
+    if out.is_some() && out == null {
+        let why = "standard output is closed or /dev/null: the secret, which is shown once, would be lost";
+        return Err(CliError::Unseen(why.to_owned()));
+    }
+    Ok(())
+}
+
+/// The device that standard output is, if it is one.
+fn device() -> Option<u64> {
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+    Some(out.metadata().ok()?.rdev()).filter(|device| *device != 0)
 }
 
 /// Whether a terminal may take it for a command, or turn the rest of its line around. What endpoints have answered and

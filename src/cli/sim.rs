@@ -1,5 +1,6 @@
 //! `sim`: carriers to rehearse with. They read `[simulator]` of the configuration and nothing else of it.
 
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -35,6 +36,10 @@ struct Listening<'a> {
 
 async fn smpp(script: Script, arguments: SmppArguments, output: Output) -> Result<(), CliError> {
     let SmppArguments { bind, port, system_id, password, response_ids, receipt_ids, receipts, journal } = arguments;
+    if let Some(path) = &journal {
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|error| CliError::of_file(path, &error))?;
+    }
     let response_ids = IdBase::from(response_ids);
     let settings = Settings {
         system_id: system_id.clone(),
@@ -45,14 +50,15 @@ async fn smpp(script: Script, arguments: SmppArguments, output: Output) -> Resul
         receipts: receipts.into(),
         journal,
     };
-    let refused = |error: std::io::Error| CliError::Refused(format!("{bind}:{port}: {error}"));
-    let smsc = Smsc::bind(SocketAddr::new(bind, port), settings).await.map_err(refused)?;
+    let address = SocketAddr::new(bind, port);
+    let refused = |error: std::io::Error| CliError::of_port("--port", address, &error);
+    // A client that finds it listening may signal at once.
+    let signals = Signals::listen()?;
+    let smsc = Smsc::bind(address, settings).await.map_err(refused)?;
     let address = smsc.address().map_err(refused)?;
-    // Who reads where it listens may signal at once.
-    let signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
     let text =
         format!("SMPP {address}, system id {system_id}, password {password}; SIGUSR1 cuts the line, SIGUSR2 mends it");
-    output.answer(&Answer::new(&Listening { address, system_id: &system_id, password: &password }, text));
+    output.announce(Answer::new(&Listening { address, system_id: &system_id, password: &password }, text));
     let controls = smsc.controls();
     smsc.run(stopped(signals, controls)).await;
     Ok(())
@@ -68,12 +74,13 @@ async fn http(script: Script, arguments: HttpArguments, output: Output) -> Resul
     let HttpArguments { bind, port, callback_key, phone_gap_s } = arguments;
     let phone_gap = Duration::from_secs(phone_gap_s.into());
     let settings = provider::Settings { script, phone_gap, callback_key: callback_key.clone() };
-    let refused = |error: std::io::Error| CliError::Refused(format!("{bind}:{port}: {error}"));
-    let provider = Provider::bind(SocketAddr::new(bind, port), settings).await.map_err(refused)?;
+    let address = SocketAddr::new(bind, port);
+    let refused = |error: std::io::Error| CliError::of_port("--port", address, &error);
+    let mut signals = Signals::listen()?;
+    let provider = Provider::bind(address, settings).await.map_err(refused)?;
     let url = format!("http://{}/v1/calls", provider.address().map_err(refused)?);
-    let mut signals = Signals::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
     let text = format!("POST {url}, receipts are signed with {callback_key}");
-    output.answer(&Answer::new(&Calling { url, callback_key }, text));
+    output.announce(Answer::new(&Calling { url, callback_key }, text));
     provider
         .run(async move {
             tokio::select! {
@@ -93,12 +100,13 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> Result<Self, CliError> {
+        let heard = |kind| signal(kind).map_err(|error| CliError::Internal(format!("no signals: {error}")));
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            cut: signal(SignalKind::user_defined1())?,
-            mend: signal(SignalKind::user_defined2())?,
+            terminate: heard(SignalKind::terminate())?,
+            interrupt: heard(SignalKind::interrupt())?,
+            cut: heard(SignalKind::user_defined1())?,
+            mend: heard(SignalKind::user_defined2())?,
         })
     }
 }

@@ -7,12 +7,15 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::entries;
+
 /// The carriers' listener and its limits.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallbacksConfig {
     /// `ADDRESS:PORT`; empty: there is none.
     pub listen: String,
+    #[serde(deserialize_with = "entries::networks")]
     pub trusted_proxies: Vec<IpNet>,
     pub connections_max: usize,
     /// Per IPv4 address or IPv6 /64; trusted proxies are exempt.

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::entries;
+
 /// The public listener and its limits.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,7 @@ pub struct HttpConfig {
     /// What `deposit_url` in a 402 is.
     pub deposit_url: String,
     /// Peers whose client-IP headers are believed.
+    #[serde(deserialize_with = "entries::networks")]
     pub trusted_proxies: Vec<IpNet>,
     pub connections_max: usize,
     /// Per IPv4 address or IPv6 /64.

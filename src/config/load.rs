@@ -10,12 +10,14 @@ use toml::{Table, Value};
 
 use super::check::check;
 use super::error::{ConfigError, Problem};
-use super::{AttemptTimes, Config, KEYS_VARIABLE, StoreUrl, read_secret_file};
+use super::{AttemptTimes, Config, KEYS_VARIABLE, StoreUrl};
 
 /// The text of `config/default.toml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 const PREFIX: &str = "NEXO_";
+/// The longest file that holds the address of the database.
+const URL_FILE_LEN_MAX: u64 = 64 << 10;
 
 /// A configuration and what it was told beyond the defaults.
 #[derive(Clone, Debug)]
@@ -58,6 +60,7 @@ pub fn assemble(
     let mut config = deserialize(settings.table)?;
     let (within_ms, timeout_ms) = (config.dispatch.dispatch_within_ms, config.dispatch.attempt_timeout_ms);
     config.carriers.attempt = Some(AttemptTimes { within_ms, timeout_ms });
+    config.carriers.secret_files = config.secrets.files();
     read_store_url(&mut config, &settings.overridden)?;
     check(&config)?;
     Ok(Loaded { config, overridden: settings.overridden })
@@ -73,7 +76,7 @@ fn read_store_url(config: &mut Config, overridden: &[(String, String)]) -> Resul
     if let Some((_, origin)) = overridden.iter().rfind(|(field, _)| field == "store.url") {
         return Err(refused(format!("store.url is set too, by {origin}: leave one of them away")));
     }
-    let text = read_secret_file(path).map_err(|error| refused(error.to_string()))?;
+    let text = config.secrets.files().read(path, URL_FILE_LEN_MAX).map_err(|error| refused(error.to_string()))?;
     config.store.url = StoreUrl(text.trim().to_owned());
     Ok(())
 }

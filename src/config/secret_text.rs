@@ -1,6 +1,7 @@
 //! A password or token of a provider: named in a file, never written there.
 //!
-//! `{ env = "NAME" }` or `{ file = "/path" }`; read when the settings are, so that a missing one is refused at start.
+//! `{ env = "NAME" }` or `{ file = "/path" }`; read when the settings are, so that a missing one is refused at start. Who may
+//! read the file is said in `secret_file`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::Error;
 use zeroize::Zeroizing;
+
+use super::secret_file::SecretFiles;
 
 /// The longest secret that a file may hold.
 const LEN_MAX: u64 = 4_096;
@@ -62,12 +65,8 @@ fn read(source: &Source) -> Result<SecretText, String> {
             (Zeroizing::new(text), name.clone())
         }
         Source::File(path) => {
-            let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-            let len = std::fs::metadata(path).map_err(unreadable)?.len();
-            if len > LEN_MAX {
-                return Err(format!("{} is longer than {LEN_MAX} bytes", path.display()));
-            }
-            (Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?), path.display().to_string())
+            let text = SecretFiles::in_force().read(path, LEN_MAX).map_err(|error| error.to_string())?;
+            (text, path.display().to_string())
         }
     };
     SecretText::new(&text).ok_or_else(|| format!("{origin} is empty or longer than {LEN_MAX} bytes"))
@@ -75,6 +74,8 @@ fn read(source: &Source) -> Result<SecretText, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -84,14 +85,20 @@ mod tests {
 
     #[test]
     fn a_secret_comes_from_its_file_and_is_never_printed() {
-        let path = std::env::temp_dir().join(format!("nexo-secret-{:016x}", rand::random::<u64>()));
         for line_end in ["", "\n", "\r\n", "\n\n", "\r\n\r\n"] {
-            std::fs::write(&path, format!("hunter2 {line_end}")).expect("written");
-            let holder: Holder = toml::from_str(&format!("password = {{ file = {path:?} }}")).expect("reads");
+            let path = crate::config::secret_file_for_a_test(&format!("hunter2 {line_end}"));
+            let read = || toml::from_str::<Holder>(&format!("password = {{ file = {path:?} }}"));
+            let holder = SecretFiles::OwnerAndGroup.over(read).expect("reads");
             assert_eq!(holder.password.expose(), "hunter2 ");
             assert_eq!(format!("{holder:?}"), "Holder { password: SecretText(…) }");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).expect("sets");
+            let exposed =
+                SecretFiles::OwnerAndGroup.over(read).expect_err("everybody may read it").message().to_owned();
+            assert!(exposed.contains("others may read") && !exposed.contains("hunter2"), "{exposed}");
+            let relaxed = SecretFiles::Everybody.over(read).expect("as the setting says");
+            assert_eq!(relaxed.password, holder.password);
+            std::fs::remove_file(&path).expect("removed");
         }
-        std::fs::remove_file(&path).expect("removed");
     }
 
     #[test]

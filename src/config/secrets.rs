@@ -1,11 +1,11 @@
 //! The keys that encrypt phones and metadata, and the file that holds them.
 //!
-//! Read once at start and handed on as a [`Keyring`]. The file must be its owner's alone. No error repeats a byte of what
-//! was read, not even the parser's message: it may quote a key.
+//! Read once at start and handed on as a [`Keyring`]. Who may read the file is said in `secret_file`. No error repeats a byte
+//! of what was read, not even the parser's message: it may quote a key.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -14,7 +14,11 @@ use serde::Deserialize;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
+use super::secret_file::{SecretFileError, SecretFiles};
 use crate::domain::sealing::{Keyring, SecretKey};
+
+/// The longest key file: a thousand keys.
+const LEN_MAX: u64 = 64 << 10;
 
 /// The environment variable that may hold the content of a key file; it wins over the file.
 pub const KEYS_VARIABLE: &str = "NEXO_KEYS";
@@ -23,17 +27,27 @@ pub const KEYS_VARIABLE: &str = "NEXO_KEYS";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretsConfig {
-    /// A TOML file, mode 0600; it is not read if `NEXO_KEYS` is set.
+    /// A TOML file; it is not read if `NEXO_KEYS` is set.
     pub key_file: PathBuf,
+    /// Of every file that holds a secret, not of this one alone.
+    pub key_file_world_readable: bool,
+}
+
+impl SecretsConfig {
+    /// The rule for every file that holds a secret.
+    #[must_use]
+    pub const fn files(&self) -> SecretFiles {
+        if self.key_file_world_readable { SecretFiles::Everybody } else { SecretFiles::OwnerAndGroup }
+    }
 }
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    #[error("secrets.key_file: cannot read {}: {source}; `nexo-route secrets create` makes one", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("secrets.key_file: others may read {}: set its mode to 0600", path.display())]
-    Exposed { path: PathBuf },
+    #[error("secrets.key_file: there is no {}; `nexo-route secrets create` makes one", .0.display())]
+    Missing(PathBuf),
+    #[error("secrets.key_file: {0}")]
+    File(#[from] SecretFileError),
     #[error("{origin}: {reason}")]
     Malformed { origin: String, reason: &'static str },
     #[error("secrets.key_file: cannot make {}: {source}", path.display())]
@@ -46,47 +60,19 @@ pub enum KeysError {
 /// [`KeysError`] if there are none, others may read them, or they are not well formed.
 pub fn keyring(config: &SecretsConfig) -> Result<Keyring, KeysError> {
     let Some(text) = std::env::var_os(KEYS_VARIABLE).filter(|text| !text.is_empty()) else {
-        return read_key_file(&config.key_file);
+        return read_key_file(&config.key_file, config.files());
     };
     let text = Zeroizing::new(text.into_string().unwrap_or_default());
     parse_keys(&text).map_err(|reason| KeysError::Malformed { origin: KEYS_VARIABLE.to_owned(), reason })
 }
 
-/// Why a secret file was not read; the caller names the setting.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretFileError {
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("others may read {}: set its mode to 0600", path.display())]
-    Exposed { path: PathBuf },
-}
-
-impl From<SecretFileError> for KeysError {
-    fn from(error: SecretFileError) -> Self {
-        match error {
-            SecretFileError::Unreadable { path, source } => Self::Unreadable { path, source },
-            SecretFileError::Exposed { path } => Self::Exposed { path },
+fn read_key_file(path: &Path, files: SecretFiles) -> Result<Keyring, KeysError> {
+    let text = files.read(path, LEN_MAX).map_err(|error| match error {
+        SecretFileError::Unreadable { path, source } if source.kind() == ErrorKind::NotFound => {
+            KeysError::Missing(path)
         }
-    }
-}
-
-/// The text of a file that must be its owner's alone.
-///
-/// # Errors
-/// [`SecretFileError`], without a byte of the text.
-pub fn read_secret_file(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
-    let unreadable = |source| SecretFileError::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
-        return Err(SecretFileError::Exposed { path: path.to_owned() });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
-}
-
-fn read_key_file(path: &Path) -> Result<Keyring, KeysError> {
-    let text = read_secret_file(path)?;
+        error => error.into(),
+    })?;
     let origin = || format!("secrets.key_file: {}", path.display());
     parse_keys(&text).map_err(|reason| KeysError::Malformed { origin: origin(), reason })
 }
@@ -144,7 +130,7 @@ fn fresh_keys() -> Result<Zeroizing<String>, getrandom::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
     use crate::domain::ids::DeliveryId;
@@ -156,18 +142,19 @@ mod tests {
         let path = dir.join("deep/nexo.keys");
         create_key_file(&path).expect("makes its directory too");
         assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-        let first = read_key_file(&path).expect("reads back");
+        let read = |path: &Path| read_key_file(path, SecretFiles::default());
+        let first = read(&path).expect("reads back");
         assert!(matches!(create_key_file(&path), Err(KeysError::NotMade { .. })));
         let phone = Phone::parse("+84981234567").expect("valid");
         let delivery = DeliveryId::from_bytes([7; 16]);
-        let again = read_key_file(&path).expect("unchanged");
+        let again = read(&path).expect("unchanged");
         assert_eq!(again.open_phone(delivery, &first.seal_phone(delivery, phone)), Some(phone));
 
-        for mode in [0o640, 0o604, 0o660, 0o644] {
+        for mode in [0o604, 0o660, 0o644] {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("sets");
-            assert!(matches!(read_key_file(&path), Err(KeysError::Exposed { .. })), "{mode:o}");
+            assert!(matches!(read(&path), Err(KeysError::File(SecretFileError::Exposed { .. }))), "{mode:o}");
         }
-        assert!(matches!(read_key_file(&dir.join("none")), Err(KeysError::Unreadable { .. })));
+        assert!(matches!(read(&dir.join("none")), Err(KeysError::Missing(_))));
         std::fs::remove_dir_all(dir).expect("removes");
     }
 

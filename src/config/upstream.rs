@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::SecretFiles;
+
 /// The carrier table.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +19,9 @@ pub struct CarriersConfig {
     /// What an upstream's answer must fit into: taken from `[dispatch]` when the settings are read.
     #[serde(skip)]
     pub attempt: Option<AttemptTimes>,
+    /// Who may read the secrets that it names: taken from `[secrets]` when the settings are read.
+    #[serde(skip)]
+    pub secret_files: SecretFiles,
 }
 
 /// What one attempt has time for.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::entries;
+
 /// What is told to customers' endpoints, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,9 +20,12 @@ pub struct WebhooksConfig {
     pub keep_alive_ms: u64,
     pub ports: Vec<u16>,
     pub allow_http: bool,
+    #[serde(deserialize_with = "entries::networks")]
     pub allow_networks: Vec<IpNet>,
+    #[serde(deserialize_with = "entries::networks")]
     pub deny_networks: Vec<IpNet>,
     /// Empty: the system's.
+    #[serde(deserialize_with = "entries::sockets")]
     pub dns_servers: Vec<SocketAddr>,
     /// PEM; empty: none.
     pub extra_ca_file: String,

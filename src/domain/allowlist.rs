@@ -27,7 +27,7 @@ impl Allowlist {
     /// # Errors
     /// [`InvalidAllowlist`] for more than 50 entries or one that is neither an address nor a block.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidAllowlist> {
-        let nets: Vec<IpNet> = entries.into_iter().map(str::trim).map(parse_entry).collect::<Result<_, _>>()?;
+        let nets: Vec<IpNet> = entries.into_iter().map(str::trim).map(parse_network).collect::<Result<_, _>>()?;
         if nets.len() > ENTRIES_MAX {
             return Err(InvalidAllowlist::TooMany);
         }
@@ -48,7 +48,12 @@ impl Allowlist {
     }
 }
 
-fn parse_entry(text: &str) -> Result<IpNet, InvalidAllowlist> {
+/// A network as every list of them has it: a single address, which is its own network, or a CIDR block; what is an IPv4
+/// address inside IPv6 is that IPv4 address.
+///
+/// # Errors
+/// [`InvalidAllowlist::Entry`] with the text.
+pub fn parse_network(text: &str) -> Result<IpNet, InvalidAllowlist> {
     let refused = || InvalidAllowlist::Entry(text.chars().take(64).collect());
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));

@@ -1,6 +1,17 @@
 //! What a transaction can fail with, in the facts that a caller branches on.
 
+use std::io;
+use std::path::PathBuf;
+
 use thiserror::Error;
+
+/// Why the files of an embedded database cannot be made or written: the directory or file, and what the system says.
+#[derive(Debug, Error)]
+#[error("{}: {source}", path.display())]
+pub struct FileRefused {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
 
 /// Why a transaction did not happen. The text is for the log; it holds no values of rows.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

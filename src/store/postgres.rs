@@ -38,6 +38,7 @@ use super::statement::{Column, Scalar, Statement};
 use super::tx::{Inner, Tx};
 use super::writer::BATCH_INSERT;
 use crate::clock::DatabaseClock;
+use crate::config::SecretFiles;
 use crate::config::postgres::PostgresAddress;
 use crate::domain::ids::BatchId;
 
@@ -92,13 +93,14 @@ impl RoundTrip {
 impl Postgres {
     pub(super) fn new(
         address: &PostgresAddress,
+        files: SecretFiles,
         readers: usize,
         runtime: Handle,
         clock: DatabaseClock,
     ) -> Result<Self, StoreError> {
         // What no connection could be made with is told now, and not by each that fails.
         if address.tls.is_spoken() {
-            tls_config(&address.tls).map_err(StoreError::Internal)?;
+            tls_config(&address.tls, files).map_err(StoreError::Internal)?;
         }
         for warning in address.warnings() {
             tracing::warn!("store.url: {warning}");
@@ -106,7 +108,7 @@ impl Postgres {
         let token = Token::fresh();
         let config = driver_config(address, &format!("{SESSION} {}", token.option()));
         let pool = |max| {
-            let connector = Connector::new(address.tls.clone(), runtime.clone());
+            let connector = Connector::new(address.tls.clone(), files, runtime.clone());
             pool(config.clone(), connector, &token, max)
         };
         // Of the readers one gate is for orders and one for customers.

@@ -3,12 +3,12 @@
 //! A transaction's future is shipped to a thread and polled there once: every statement is synchronous, so it never
 //! waits. WAL and `synchronous=FULL`: a commit is on the disk when it returns. The threads end when the store is dropped.
 
+mod files;
 mod threads;
 mod tx;
 mod windows;
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,9 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::threads::{Job, connect, on_thread, private_file, spawn};
+pub(super) use self::files::check as check_files;
+use self::files::private_file;
+use self::threads::{Job, connect, on_thread, spawn};
 pub(super) use self::tx::SqliteTx;
 use super::error::{CommitError, StoreError};
 use super::reads::Reader;
@@ -47,15 +49,7 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     pub(super) fn open(path: PathBuf, readers: usize, clock: DatabaseClock) -> Result<Self, StoreError> {
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .map_err(|error| StoreError::Unavailable(format!("{}: {error}", parent.display())))?;
-        }
-        // The engine would make it readable for everybody; what it makes beside it takes this file's mode.
-        private_file(&path).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
+        check_files(&path).map_err(|refused| StoreError::Unavailable(refused.to_string()))?;
         clock.observe(clock.wall());
         let writer = spawn("sqlite-writer", [connect(&path, false)?], &clock)?;
         let house = spawn("sqlite-house", [connect(&path, true)?], &clock)?;

@@ -249,6 +249,8 @@ declare! {
     Gauge: pub const BUILD_INFO: &str = "nexo_build_info";
     /// Restarts of supervised actors, by actor.
     Counter: pub const ACTOR_RESTARTS: &str = "nexo_actor_restarts_total";
+    /// Lines of the log that were dropped: it could not be written, or stood still with 8 MiB waiting for it.
+    Counter: pub const LOG_LINES_LOST: &str = "nexo_log_lines_lost_total";
     /// Panics, wherever they were caught.
     Counter: pub const PANICS: &str = "nexo_panics_total";
     /// 1 if the node is ready, as `/readyz` says.

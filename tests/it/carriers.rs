@@ -22,7 +22,7 @@ use crate::both_engines;
 use crate::house::customer::{Customer, Purse, SEND, forced, phone};
 use crate::house::database::Engine;
 use crate::house::node::Node;
-use crate::house::{House, until};
+use crate::house::{House, until, write_secret};
 
 both_engines! {
     async fn codes_go_by_voice_and_sms_over_real_wires(engine: Engine) { both_wires(engine).await }
@@ -46,7 +46,7 @@ impl Scene {
     async fn set(engine: Engine) -> Self {
         let house = House::empty(engine).await;
         let table = house.folder().join("carriers.toml");
-        std::fs::write(house.folder().join("secret"), SECRET).expect("written");
+        write_secret(&house.folder().join("secret"), SECRET);
         // A port that was free a moment ago: providers must be told before the daemon listens.
         let free = TcpListener::bind("127.0.0.1:0").expect("binds");
         let callbacks = free.local_addr().expect("bound");

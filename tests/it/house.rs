@@ -22,6 +22,10 @@ pub mod shared_backend;
 pub mod whole;
 pub mod witness;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use nexo_route::records::acceptance::{ID_SKEW_MAX, WINDOW};
@@ -45,6 +49,12 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
         assert!(Instant::now() < deadline, "it never came to this: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Writes a secret as an operator has to: for its owner alone.
+pub fn write_secret(path: &Path, secret: &str) {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(secret.as_bytes())).expect("written");
 }
 
 /// Something that a test is given, fresh, and that is checked and taken away afterwards.

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::house::until;
+use crate::house::{until, write_secret};
 
 const KEY: &str = "rehearsal";
 const TKC: &str = include_str!("../../config/upstreams/tkc.toml");
@@ -101,7 +101,7 @@ impl Scene {
 /// The example with both addresses and secrets put in.
 fn example(provider: SocketAddr, callbacks: SocketAddr) -> HttpConfig {
     let secret = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("tkc-{:016x}", rand::random::<u64>()));
-    std::fs::write(&secret, KEY).expect("written");
+    write_secret(&secret, KEY);
     let text = TKC
         .replace("https://api.tkc.example", &format!("http://{provider}"))
         .replace("https://otp.example.com", &format!("http://{callbacks}"))

@@ -8,7 +8,7 @@ use crate::both_engines;
 use crate::house::centre::{Centre, PASSWORD, SYSTEM_ID};
 use crate::house::customer::{Customer, Purse, body, forced};
 use crate::house::database::Engine;
-use crate::house::{House, until};
+use crate::house::{House, until, write_secret};
 
 both_engines! {
     async fn an_order_ends_as_its_number_says_over_smpp(engine: Engine) { ends(engine).await }
@@ -19,7 +19,7 @@ both_engines! {
 /// A table that leads Viettel's SMS to `centre`, and nothing else.
 fn table(house: &House, centre: &Centre) -> String {
     let (secret, file) = (house.folder().join("smpp.password"), house.folder().join("carriers.toml"));
-    std::fs::write(&secret, PASSWORD).expect("written");
+    write_secret(&secret, PASSWORD);
     let text = format!(
         "price_usd = \"0.022\"
 [upstream.centre]

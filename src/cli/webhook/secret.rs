@@ -11,7 +11,7 @@ use crate::cli::account::no_account;
 use crate::cli::arguments::CreateArguments;
 use crate::cli::error::CliError;
 use crate::cli::operator::{Sealed, actor, open_sealed};
-use crate::cli::output::Answer;
+use crate::cli::output::{Answer, must_be_seen};
 use crate::config::WebhooksConfig;
 use crate::domain::endpoint_url::EndpointUrl;
 use crate::domain::ids::EndpointId;
@@ -33,6 +33,7 @@ struct Made<'a> {
 }
 
 pub(super) async fn create(config: Option<&Path>, arguments: CreateArguments) -> Result<Answer, CliError> {
+    must_be_seen()?;
     let url = EndpointUrl::parse(arguments.url.trim()).map_err(|error| CliError::Usage(format!("--url: {error}")))?;
     let Sealed { store, keyring, config } = open_sealed(config).await?;
     courier(&config.webhooks)?.check(&url).await.map_err(|refused| not_there(&refused))?;
@@ -64,6 +65,7 @@ pub(super) async fn create(config: Option<&Path>, arguments: CreateArguments) ->
 }
 
 pub(super) async fn rotate(config: Option<&Path>, id: EndpointId) -> Result<Answer, CliError> {
+    must_be_seen()?;
     let Sealed { store, keyring, .. } = open_sealed(config).await?;
     let (secret, key_sealed) = fresh(&keyring, id)?;
     let actor = actor();
@@ -137,5 +139,6 @@ secret    {}
         secret.expose(),
         *library
     );
-    Answer::new(&made, text)
+    let advice = format!("the secret is lost: show a new one with `nexo-route webhook rotate {id}`");
+    Answer::new(&made, text).or_if_lost(advice)
 }

@@ -15,8 +15,8 @@ use tokio_postgres::config::{ChannelBinding as Binding, LoadBalanceHosts, SslMod
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, Connection, Error, NoTls, Socket};
 
+use crate::config::SecretFiles;
 use crate::config::postgres::{self as address, PostgresAddress, Root, SslMode, Tls, Verified};
-use crate::config::read_secret_file;
 use crate::wire::encrypted::{Encrypted, Handshake};
 use crate::wire::trust::{self, Authorities, Identity, Trust};
 
@@ -92,12 +92,13 @@ fn bound_waits(config: &mut Config, address: &PostgresAddress) {
 /// Makes connections for a pool; each is driven on `runtime`.
 pub(super) struct Connector {
     tls: Tls,
+    files: SecretFiles,
     runtime: Handle,
 }
 
 impl Connector {
-    pub(super) fn new(tls: Tls, runtime: Handle) -> Self {
-        Self { tls, runtime }
+    pub(super) fn new(tls: Tls, files: SecretFiles, runtime: Handle) -> Self {
+        Self { tls, files, runtime }
     }
 
     fn drive<S>(&self, connection: Connection<Socket, S>) -> JoinHandle<()>
@@ -120,8 +121,8 @@ impl Connect for Connector {
                 let (client, connection) = config.connect(NoTls).await?;
                 return Ok((client, self.drive(connection)));
             }
-            let tls = self.tls.clone();
-            let read = self.runtime.spawn_blocking(move || tls_config(&tls)).await;
+            let (tls, files) = (self.tls.clone(), self.files);
+            let read = self.runtime.spawn_blocking(move || tls_config(&tls, files)).await;
             let tls = read.unwrap_or_else(|ended| Err(ended.to_string()));
             let (client, connection) = config.connect(Secured(tls)).await?;
             Ok((client, self.drive(connection)))
@@ -129,11 +130,14 @@ impl Connect for Connector {
     }
 }
 
-/// Reads the files that TLS needs.
+/// The longest key of a client's certificate.
+const KEY_LEN_MAX: u64 = 64 << 10;
+
+/// Reads the files that TLS needs, the key by the rule of `files`.
 ///
 /// # Errors
 /// The parameter, its file, and what is wrong with that.
-pub(super) fn tls_config(tls: &Tls) -> Result<trust::Client, String> {
+pub(super) fn tls_config(tls: &Tls, files: SecretFiles) -> Result<trust::Client, String> {
     let authorities = || match &tls.root {
         Root::Unsaid | Root::Public => Ok(Authorities::public()),
         Root::File(path) => {
@@ -149,7 +153,7 @@ pub(super) fn tls_config(tls: &Tls) -> Result<trust::Client, String> {
     let identity = match &tls.identity {
         None => None,
         Some((certificate, key)) => {
-            let text = read_secret_file(key).map_err(|error| format!("sslkey: {error}"))?;
+            let text = files.read(key, KEY_LEN_MAX).map_err(|error| format!("sslkey: {error}"))?;
             let identity = Identity::from_pem(&read("sslcert", certificate)?, text.as_bytes());
             let wrong = |error| format!("sslcert and sslkey ({}, {}): {error}", certificate.display(), key.display());
             Some(identity.map_err(wrong)?)

@@ -1,10 +1,7 @@
-//! The threads of the embedded engine, the connection that each works on, and the files that they make.
+//! The threads of the embedded engine, and the connection that each works on.
 //!
 //! A thread runs one job after the other and never ends for what a job does; it ends when nobody can send it one.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,11 +34,6 @@ pub(super) async fn on_thread<R: Send + 'static>(
     });
     thread.send(job).await.ok()?;
     answer.await.ok()
-}
-
-/// Opens a file, made for its owner only if it is missing.
-pub(super) fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 pub(super) fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
@@ -88,27 +80,5 @@ fn serve(connection: Connection, clock: DatabaseClock, jobs: &Mutex<mpsc::Receiv
             // The job's caller sees its reply dropped; the thread and its connection go on.
             let _ = tx.sqlite().run("ROLLBACK");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-    use crate::store::sqlite::Sqlite;
-
-    #[tokio::test]
-    async fn what_is_made_is_its_owners_alone() {
-        let dir = std::env::temp_dir().join(format!("nexo-private-{}", std::process::id()));
-        let sqlite = Sqlite::open(dir.join("deep/t.db"), 1, DatabaseClock::here()).expect("opens");
-        sqlite.lock_for_serving().expect("locks");
-        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
-        assert_eq!(mode(&dir.join("deep")), 0o700);
-        for entry in std::fs::read_dir(dir.join("deep")).expect("lists") {
-            let path = entry.expect("an entry").path();
-            assert_eq!(mode(&path), 0o600, "{}", path.display());
-        }
-        std::fs::remove_dir_all(dir).expect("removes");
     }
 }

@@ -134,11 +134,6 @@ impl House {
         database.as_ref().expect("not finished").folder().to_owned()
     }
 
-    /// The address of the database, as its owner.
-    pub fn url(&self) -> &str {
-        &self.0.url
-    }
-
     /// The name of the database on its Postgres server.
     pub fn database_name(&self) -> &str {
         self.0.url.rsplit('/').next().expect("an address")

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 
 use super::{KEY, TKC};
 use crate::both_engines;
-use crate::house::House;
 use crate::house::client::Request;
 use crate::house::customer::{PRICE, Purse, forced};
 use crate::house::database::Engine;
+use crate::house::{House, write_secret};
 
 both_engines! {
     async fn a_code_goes_out_over_http_and_its_receipt_comes_back(engine: Engine) { delivered(engine).await }
@@ -30,7 +30,7 @@ async fn house(engine: Engine, provider: SocketAddr) -> House {
     let house = House::empty(engine).await;
     let (folder, callbacks) = (house.folder(), free());
     let secret = folder.join("tkc.secret");
-    std::fs::write(&secret, KEY).expect("written");
+    write_secret(&secret, KEY);
     let secret = format!("{{ file = {secret:?} }}");
     let tkc = TKC
         .replace("https://api.tkc.example", &format!("http://{provider}"))

@@ -19,7 +19,7 @@ use nexo_route::domain::reference::{Reference, UpstreamId};
 use tokio::time::Instant;
 
 use super::peer::Smsc;
-use crate::house::until;
+use crate::house::{until, write_secret};
 
 pub const CODE: &str = "482917";
 
@@ -113,7 +113,7 @@ pub struct Bed {
 /// The settings of an account at `port`, and `more`.
 pub fn config(port: u16, more: &str) -> SmppConfig {
     let file = std::env::temp_dir().join(format!("nexo-smpp-{:016x}", rand::random::<u64>()));
-    std::fs::write(&file, "secret\n").expect("written");
+    write_secret(&file, "secret\n");
     let least = format!(
         "address = \"127.0.0.1:{port}\"\nsystem_id = \"nexo\"\nsender = \"NEXO\"\npassword = {{ file = {file:?} }}\n\
          reconnect_min_ms = 100\nreconnect_max_ms = 500\n"

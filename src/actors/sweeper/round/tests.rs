@@ -10,6 +10,7 @@ use self::stepped::Stepped;
 use super::*;
 use crate::actors::sweeper::housekeeping::fold;
 use crate::clock::{DatabaseClock, Machine};
+use crate::config::SecretFiles;
 use crate::domain::carrier::{Carrier, CarrierSource, Channel};
 use crate::domain::ids::AccountId;
 use crate::domain::money::MicroUsd;
@@ -43,7 +44,7 @@ impl Scratch {
         let machine = Arc::new(Stepped::default());
         let clock = DatabaseClock::unset(Arc::clone(&machine) as Arc<dyn Machine>);
         let url = format!("sqlite:{}/db", directory.display());
-        let store = Store::open_on(&Handle::current(), &url, 1, clock).expect("opens");
+        let store = Store::open_on(&Handle::current(), &url, 1, SecretFiles::default(), clock).expect("opens");
         store.migrate().await.expect("migrates");
         let mut rounds = Rounds::new(&CONFIG, Duration::ZERO, &store, Duration::ZERO);
         (rounds.margin, rounds.watermark_margin) = (Duration::ZERO, Duration::ZERO);

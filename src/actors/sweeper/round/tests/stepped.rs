@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::*;
 use crate::clock::{HOLD, wall_now};
+use crate::config::SecretFiles;
 use crate::records::house_clock;
 
 /// A machine whose wall clock is stepped, and whose uptime is pushed on.
@@ -64,7 +65,7 @@ async fn a_step_forward_ends_drops_and_marks_nothing_for_five_minutes() {
     // A node that starts now has not seen the step, and is told.
     let other = DatabaseClock::unset(Arc::clone(&scratch.machine) as Arc<dyn Machine>);
     let url = format!("sqlite:{}/db", scratch.directory.display());
-    let other = Store::open_on(&Handle::current(), &url, 1, other).expect("opens");
+    let other = Store::open_on(&Handle::current(), &url, 1, SecretFiles::default(), other).expect("opens");
     house_clock::begin(&other).await.expect("reads");
     assert!(other.clock().held().is_some());
 
