@@ -1,6 +1,6 @@
 //! A carrier behind an SMSC: SMPP 3.4 (`framing` and `codec` read, `lenient` where the codec cannot; `message` writes).
 //!
-//! A link keeps its connections (`bind` over `dial`, `gate` and `backoff`); each is a `session` with a `window`, a `tempo` and an
+//! A link keeps its connections (`bind` over `dial`, `early`, `gate` and `backoff`); each is a `session` with a `window`, a `tempo` and an
 //! `outbox` of its own. All take from one `line`; the `board` makes the link's health of theirs. What an SMSC calls a message
 //! (`forms`) is made durable (`naming`) before the message is accepted; a `receipt` is durable before it is answered.
 //! Nothing here prints a code, a password or a whole phone.
@@ -13,6 +13,7 @@ mod backoff;
 mod bind;
 mod board;
 mod dial;
+mod early;
 mod forms;
 mod gate;
 mod lenient;

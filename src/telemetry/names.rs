@@ -185,7 +185,7 @@ declare! {
     Counter: pub const SMPP_DELIVERIES: &str = "nexo_smpp_deliveries_total";
     /// PDUs that break the rules of their format; each was answered, by link.
     Counter: pub const SMPP_POISON: &str = "nexo_smpp_poison_total";
-    /// Sessions that ended, by link and reason.
+    /// Connections that ended, by link and reason (too_much_before_bind: more than is kept came before the bind was answered).
     Counter: pub const SMPP_SESSIONS_ENDED: &str = "nexo_smpp_sessions_ended_total";
 
     // ---- tracking: ends

@@ -25,7 +25,6 @@ pub(super) mod command {
     pub(in crate::carrier::smpp) const UNBIND_RESP: u32 = 0x8000_0006;
     pub(in crate::carrier::smpp) const ENQUIRE_LINK_RESP: u32 = 0x8000_0015;
     pub(in crate::carrier::smpp) const BIND_RESPS: [u32; 3] = [0x8000_0001, 0x8000_0002, 0x8000_0009];
-    pub(in crate::carrier::smpp) const RESPONSE: u32 = 0x8000_0000;
 }
 
 /// What came.
@@ -86,7 +85,7 @@ pub fn read(frame: &Frame) -> Incoming {
         command::GENERIC_NACK => Incoming::GenericNack,
         command::ENQUIRE_LINK_RESP | command::ALERT_NOTIFICATION => Incoming::Alive,
         response if command::BIND_RESPS.contains(&response) => Incoming::BindResponse,
-        response if response & command::RESPONSE != 0 => Incoming::Alive,
+        _ if frame.header.is_response() => Incoming::Alive,
         _ => Incoming::UnknownRequest,
     }
 }
@@ -161,4 +160,4 @@ fn read_tlvs(tlvs: &[Tlv], delivery: &mut Delivery) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
