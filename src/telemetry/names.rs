@@ -181,7 +181,7 @@ declare! {
     Counter: pub const SMPP_THROTTLED: &str = "nexo_smpp_throttled_total";
     /// Messages that may have been sent, by link and why nobody knows (timeout, cut, unnamed).
     Counter: pub const SMPP_AMBIGUOUS: &str = "nexo_smpp_ambiguous_total";
-    /// What an SMSC delivered to us, by link and kind (receipt, nameless, message, unreadable, not_durable).
+    /// What an SMSC delivered to us, by link and kind (receipt, unknown_word, nameless, message, unreadable, not_durable).
     Counter: pub const SMPP_DELIVERIES: &str = "nexo_smpp_deliveries_total";
     /// PDUs that break the rules of their format; each was answered, by link.
     Counter: pub const SMPP_POISON: &str = "nexo_smpp_poison_total";
