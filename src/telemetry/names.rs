@@ -137,6 +137,8 @@ declare! {
     Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
 
     // ---- dispatch: links
+    /// Upstreams that a reload changed and whose new link is not bound yet: the one before goes on.
+    Gauge: pub const LINKS_AWAITED: &str = "nexo_links_awaited";
     /// 1 if the link is up, by link.
     Gauge: pub const LINK_UP: &str = "nexo_link_up";
     /// 1 if the other side refuses the link as it is configured, by link.

@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Shared;
 use super::backoff::Backoff;
 use super::board::Condition;
 use super::codec::{self, Incoming};
@@ -22,7 +21,10 @@ use super::framing::{Frame, Frames, Header};
 use super::message;
 use super::sequence::Sequence;
 use super::session::{Over, Role, Session};
-use super::status::{OK, UNKNOWN_ERROR, is_wrong_account, label};
+use super::status::{
+    ALREADY_BOUND, BIND_FAILED, OK, UNKNOWN_ERROR, VENDOR_FIRST, VENDOR_LAST, is_wrong_account, label,
+};
+use super::{Crowded, Shared};
 use crate::config::millis;
 
 /// A session that was bound for so long shows that the SMSC is well.
@@ -60,6 +62,17 @@ impl Failed {
             | Self::Closed => false,
         }
     }
+
+    /// Whether it may be for another session of our account that there is none.
+    const fn crowded(&self) -> Option<Crowded> {
+        match self {
+            Self::Refused(ALREADY_BOUND) => Some(Crowded::Said),
+            Self::Refused(BIND_FAILED | UNKNOWN_ERROR | VENDOR_FIRST..=VENDOR_LAST) | Self::Io(_) | Self::Closed => {
+                Some(Crowded::Perhaps)
+            }
+            Self::Refused(_) | Self::Dial(_) | Self::TimedOut | Self::TooMuch(_) | Self::Config(_) => None,
+        }
+    }
 }
 
 /// Keeps one connection until the link stops.
@@ -76,6 +89,7 @@ async fn kept(shared: &Arc<Shared>, connection: usize, role: Role) -> Option<()>
         let wait = match opened {
             Ok(session) => {
                 pass.accepted();
+                shared.crowded.send_replace(None);
                 let (bound_at, over) = (Instant::now(), watch(session).await);
                 shared.board.set(connection, Condition::Away, &shared.line);
                 if over == Over::Stopped {
@@ -91,6 +105,7 @@ async fn kept(shared: &Arc<Shared>, connection: usize, role: Role) -> Option<()>
                 if matches!(failed, Failed::TooMuch(_)) {
                     shared.meter.ended("too_much_before_bind");
                 }
+                shared.crowded.send_replace(failed.crowded());
                 let is_misconfigured = failed.is_misconfigured();
                 let condition = if is_misconfigured { Condition::Refused } else { Condition::Away };
                 let wait = if is_misconfigured {

@@ -17,7 +17,6 @@ use crate::telemetry::names;
 
 const BIND_RESPONSE: u32 = 0x8000_0009;
 const NACK: u32 = 0x8000_0000;
-const ALREADY_BOUND: u32 = 0x05;
 const DELIVER: u32 = 0x05;
 const ENQUIRE: u32 = 0x15;
 const RESPONSE: u32 = 0x8000_0000;
@@ -124,6 +123,31 @@ async fn only_an_answer_to_the_bind_that_says_so_is_a_bind() {
     assert!(matches!(answered(NACK, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
     assert!(matches!(answered(BIND_RESPONSE, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
     assert!(answered(BIND_RESPONSE, OK).await.is_ok());
+}
+
+#[tokio::test]
+async fn another_session_of_the_account_may_be_what_keeps_a_link_from_binding() {
+    for (status, crowded) in [
+        (ALREADY_BOUND, Some(Crowded::Said)),
+        (BIND_FAILED, Some(Crowded::Perhaps)),
+        (0x411, Some(Crowded::Perhaps)),
+        // Wrong, or ill.
+        (0x0E, None),
+        (0x08, None),
+    ] {
+        let refused = answered(BIND_RESPONSE, status).await.expect_err("refused");
+        assert_eq!(refused.crowded(), crowded, "{status:#x}");
+    }
+    let bed = Bed::new(Role::Transceiver).await;
+    let hung_up = async { drop(bed.dialled().await) };
+    let (opened, ()) = tokio::join!(open(&bed.shared, 0, Role::Transceiver), hung_up);
+    assert_eq!(opened.err().and_then(|failed| failed.crowded()), Some(Crowded::Perhaps));
+    let mut config = samples::config("");
+    config.address = bed.smsc.local_addr().expect("bound").to_string();
+    drop(bed.smsc);
+    let shared = Arc::new(Shared::new(UpstreamId("smsc".into()), &config, bed.sink, &[Role::Transceiver]));
+    let nobody = open(&shared, 0, Role::Transceiver).await.err().expect("nobody listens");
+    assert_eq!(nobody.crowded(), None);
 }
 
 #[tokio::test]
