@@ -17,7 +17,6 @@ use rusmpp::Pdu;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
-use self::incoming::delivery_answer;
 use super::Shared;
 use super::board::Condition;
 use super::dial::Socket;
@@ -279,16 +278,6 @@ impl Session {
         let window = &self.window;
         let sequence = self.sequence.next(|number| window.knows(number));
         self.outbox.push(message::request(pdu, sequence), None);
-    }
-
-    fn answer_stored(&mut self, Stored { command, sequence, result }: Stored) {
-        let status = if result.is_ok() {
-            super::status::OK
-        } else {
-            self.shared.meter.delivery("not_durable");
-            super::status::TEMPORARY_APP_ERROR
-        };
-        self.outbox.push(message::answer(delivery_answer(command), status, sequence), None);
     }
 }
 

@@ -16,7 +16,9 @@ use crate::carrier::smpp::forms::{Told, forms};
 use crate::carrier::smpp::framing::{Frame, Header};
 use crate::carrier::smpp::line::Job;
 use crate::carrier::smpp::receipt::{Report, report};
-use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, THROTTLED, UNKNOWN_ERROR, meaning};
+use crate::carrier::smpp::status::{
+    INVALID_COMMAND, Meaning, OK, TEMPORARY_APP_ERROR, THROTTLED, UNKNOWN_ERROR, meaning,
+};
 use crate::carrier::smpp::tempo::Whose;
 use crate::carrier::smpp::window::{Answered, Identity};
 use crate::carrier::smpp::{message, naming};
@@ -199,9 +201,20 @@ impl Session {
         let put = shared.sink.put(receipt);
         self.puts.push(put.map(move |result| Stored { command, sequence, result }).boxed());
     }
+
+    /// Answers a delivery whose fate is known.
+    pub(super) fn answer_stored(&mut self, Stored { command, sequence, result }: Stored) {
+        let status = if result.is_ok() {
+            OK
+        } else {
+            self.shared.meter.delivery("not_durable");
+            TEMPORARY_APP_ERROR
+        };
+        self.outbox.push(message::answer(delivery_answer(command), status, sequence), None);
+    }
 }
 
 /// The answer to a `deliver_sm` or a `data_sm`.
-pub(super) fn delivery_answer(command: u32) -> Pdu {
+fn delivery_answer(command: u32) -> Pdu {
     if command == command::DATA_SM { DataSmResp::default().into() } else { DeliverSmResp::default().into() }
 }
