@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod egress;
 pub mod endpoint_url;
 pub mod event;
+pub mod host_port;
 pub mod ids;
 pub mod json;
 pub mod metadata;

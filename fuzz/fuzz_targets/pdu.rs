@@ -33,6 +33,7 @@ fuzz_target!(|input: &[u8]| {
     for frame in &frames {
         assert!(HEADER_BYTES + frame.body.len() <= PDU_BYTES_MAX);
         let incoming = codec::read(frame);
+        assert!(codec::tlv(frame, 0x1403).is_none_or(|value| value.len() <= frame.body.len()));
         // Nothing that can be printed shows what a message says or to whom it goes.
         let _ = format!("{frame:?} {incoming:?}").len();
     }

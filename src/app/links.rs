@@ -2,7 +2,8 @@
 //!
 //! A carrier without links has a simulated one, which serves all its channels. An upstream that no carrier uses is not
 //! started. One that a reload takes away sends nothing more, and stays connected until receipts of what it sent no longer
-//! matter (`lingering`), unless the one that takes over from it gets them (`succession`).
+//! matter (`lingering`), unless the one that takes over from it gets them. An SMSC's bind goes on until the new one is bound
+//! (`succession`).
 
 mod lingering;
 mod succession;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::lingering::Lingering;
@@ -22,7 +24,7 @@ use crate::actors::learning::Learning;
 use crate::actors::supervise::Tasks;
 use crate::carrier::http::HttpLink;
 use crate::carrier::simulator::{Controls, Script, Simulator, Witness};
-use crate::carrier::smpp::SmppLink;
+use crate::carrier::smpp::{Crowded, SmppLink};
 use crate::carrier::unreceipted::Unreceipted;
 use crate::carrier::upstream::{ReceiptSink, Upstream};
 use crate::config::SimulatorConfig;
@@ -70,6 +72,8 @@ struct Started {
     origin: Origin,
     link: Arc<Link>,
     lingering: Lingering,
+    /// Whether another session of its account keeps it from binding; of an SMSC alone.
+    crowded: Option<watch::Receiver<Option<Crowded>>>,
 }
 
 /// The links that are in use.
@@ -77,6 +81,8 @@ struct Started {
 pub(super) struct Links {
     beginnings: Beginnings,
     started: BTreeMap<UpstreamId, Started>,
+    /// Those of the table in force that are not bound yet, while the ones before them go on.
+    awaited: BTreeMap<UpstreamId, Started>,
     /// Those that were in use before and may still be connected.
     left: Vec<(UpstreamId, Started)>,
     controls: HashMap<Carrier, Controls>,
@@ -87,19 +93,24 @@ pub(super) struct Links {
 }
 
 /// Links of another table, started but not used yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Prepared {
     pub(super) plans: Vec<LanePlan>,
     started: BTreeMap<UpstreamId, Started>,
+    /// Those of `started` that were not in use before.
     fresh: BTreeSet<UpstreamId>,
+    /// Not used yet: the ones before them go on.
+    awaited: BTreeMap<UpstreamId, Started>,
+    /// What was started for it.
+    made: BTreeSet<UpstreamId>,
 }
 
 impl Links {
     pub(super) fn new(beginnings: Beginnings, paused: Paused) -> Self {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let (started, left, controls) = (BTreeMap::new(), Vec::new(), HashMap::new());
-        Self { beginnings, started, left, controls, paused, stop, _stopped_with_us: guard }
+        let (started, awaited, left, controls) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), HashMap::new());
+        Self { beginnings, started, awaited, left, controls, paused, stop, _stopped_with_us: guard }
     }
 
     /// The simulated carriers' controls, by carrier.
@@ -113,7 +124,7 @@ impl Links {
     /// # Errors
     /// Which upstream cannot be started, and why; those that could are closed again.
     pub(super) async fn prepare(&mut self, table: &CarrierTable) -> Result<Prepared, String> {
-        let mut prepared = Prepared { plans: Vec::new(), started: BTreeMap::new(), fresh: BTreeSet::new() };
+        let mut prepared = Prepared::default();
         for route in &table.routes {
             for channel in [Channel::Voice, Channel::Sms].into_iter().filter(|one| route.channels.contains(*one)) {
                 let links = match self.links(table, &route.carrier, channel, &mut prepared) {
@@ -138,6 +149,7 @@ impl Links {
             old.lingering.leave();
         }
         self.started = prepared.started;
+        self.give_up(prepared.awaited);
     }
 
     /// Nothing is left out after all.
@@ -185,10 +197,17 @@ impl Links {
         if let Some(known) = prepared.started.get(id) {
             return Ok(Arc::clone(&known.link));
         }
-        let started = match self.started.get(id).filter(|known| known.origin == origin) {
-            Some(known) => known.clone(),
-            None => {
+        let is_same = |known: &&Started| known.origin == origin;
+        let started = match (self.started.get(id).filter(is_same), self.awaited.get(id).filter(is_same)) {
+            (Some(known), _) => known.clone(),
+            (None, Some(awaited)) => {
                 prepared.fresh.insert(id.clone());
+                awaited.link.pause(self.paused.load().contains(id));
+                awaited.clone()
+            }
+            (None, None) => {
+                prepared.fresh.insert(id.clone());
+                prepared.made.insert(id.clone());
                 self.start(id, origin, simulated).map_err(|why| format!("upstream.{}: {why}", id.as_str()))?
             }
         };
@@ -200,6 +219,7 @@ impl Links {
     fn start(&mut self, id: &UpstreamId, origin: Origin, simulated: Option<&Carrier>) -> Result<Started, String> {
         let Beginnings { simulator, learning, sockets, .. } = &self.beginnings;
         let sink = || Arc::clone(&self.beginnings.sink);
+        let mut crowded = None;
         let upstream: Arc<dyn Upstream> = match &origin {
             Origin::Simulated(config) => {
                 let started = self.simulator(id, config);
@@ -218,7 +238,9 @@ impl Links {
             }
             Origin::Provider(UpstreamConfig::Smpp(config)) => {
                 let _in = sockets.enter();
-                learning.link(Arc::new(SmppLink::start(id.clone(), config, sink())))
+                let started = SmppLink::start(id.clone(), config, sink());
+                crowded = Some(started.crowded());
+                learning.link(Arc::new(started))
             }
         };
         let (within, tasks) = (self.beginnings.receipts_within, self.beginnings.tasks.clone());
@@ -226,7 +248,7 @@ impl Links {
         let wrapped = Unreceipted::wrap(Arc::new(lingering.clone()), &self.beginnings.sink);
         let link = Link::new(wrapped);
         link.pause(self.paused.load().contains(id));
-        Ok(Started { origin, link, lingering })
+        Ok(Started { origin, link, lingering, crowded })
     }
 
     fn simulator(&self, id: &UpstreamId, config: &SimulatorConfig) -> Simulator {
@@ -243,8 +265,8 @@ impl Prepared {
 
     /// Closes what was started for nothing.
     pub(super) async fn discard(self) {
-        for id in &self.fresh {
-            if let Some(started) = self.started.get(id) {
+        for id in &self.made {
+            if let Some(started) = self.awaited.get(id).or_else(|| self.started.get(id)) {
                 started.link.upstream().shutdown(Duration::ZERO).await;
             }
         }

@@ -1,22 +1,24 @@
 //! The reload of what leads to carriers: the carrier table, the ported numbers, the upstreams and the look-up.
 //!
 //! It reads everything anew, and everything is checked before anything changes: a table that is wrong leaves the old one in
-//! force. New links connect first, beside the old ones; then queues are exchanged, then the plan that leads to them. An upstream
+//! force. New links connect first, beside the old ones; then queues are exchanged, then the plan that leads to them. Where
+//! an SMSC's new bind is not there in a moment, the old one goes on, and the queues are exchanged again when it is. An upstream
 //! that is written as before stays the link that it is. What changed is logged. Settings other than these are read at the start alone.
 
 mod receiving;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 pub(super) use self::receiving::Receiving;
-use super::links::Links;
+use super::links::{Links, Prepared};
 use super::{descriptors, start};
 use crate::actors::dispatch::Dispatch;
 use crate::carrier::look_up::LookUp;
@@ -31,6 +33,8 @@ use crate::telemetry::names;
 
 /// Reloads that may wait; one that comes then is the same as the last of them.
 const ASKED_MAX: usize = 4;
+/// Between two tries to use a link that is bound now.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 type Ask = oneshot::Sender<bool>;
 
@@ -91,6 +95,12 @@ impl Reloader {
                 () = forgetting => {
                     self.receivers.replace(self.receiving.all(callbacks(&self.table), Instant::now()));
                 }
+                () = self.links.arrived() => {
+                    if let Err(why) = self.use_arrived().await {
+                        error!(why, "a new link is bound and cannot be used yet");
+                        let _stopped = timeout(AGAIN_AFTER, stop.cancelled()).await;
+                    }
+                }
                 Some(reply) = asked.recv() => {
                     let taken = self.reload(&stop).await;
                     counter!(names::RELOADS, "outcome" => if taken { "taken" } else { "refused" }).increment(1);
@@ -110,6 +120,27 @@ impl Reloader {
         }
     }
 
+    /// Uses the links of the table in force that were not bound when it was read, as far as they are now.
+    async fn use_arrived(&mut self) -> Result<(), String> {
+        let mut prepared = self.links.prepare(&self.table).await?;
+        self.links.hold_back(&mut prepared);
+        self.exchange(prepared).await?;
+        info!("a new link takes over from the one before");
+        Ok(())
+    }
+
+    /// Has orders go by the links of `prepared`.
+    async fn exchange(&mut self, prepared: Prepared) -> Result<(), String> {
+        self.links.let_linger(&prepared);
+        if let Err(error) = self.dispatch.exchange(prepared.plans.clone()).await {
+            prepared.discard().await;
+            self.links.let_stay();
+            return Err(error.to_string());
+        }
+        self.links.take(prepared);
+        Ok(())
+    }
+
     async fn try_reload(&mut self, stop: &CancellationToken) -> Result<(), String> {
         fn text(error: impl Display) -> String {
             error.to_string()
@@ -117,7 +148,7 @@ impl Reloader {
         let table = start::carriers(&self.config).await.map_err(text)?;
         descriptors::check_links(&self.table, &table, self.links_max)?;
         let asked = start::look_up(&table)?;
-        let prepared = self.links.prepare(&table).await?;
+        let mut prepared = self.links.prepare(&table).await?;
         let ready = tokio::select! {
             () = self.links.ready(&prepared) => true,
             () = stop.cancelled() => false,
@@ -126,19 +157,16 @@ impl Reloader {
             prepared.discard().await;
             return Err("the daemon stops".to_owned());
         }
+        self.links.hold_back(&mut prepared);
         let now = Instant::now();
         let mut receivers = self.receiving.all(callbacks(&self.table), now);
         receivers.extend(callbacks(&table));
         // First those that were there: of one that is in both, what is said now holds.
         self.receivers.replace(receivers);
-        self.links.let_linger(&prepared);
-        if let Err(error) = self.dispatch.exchange(prepared.plans.clone()).await {
-            prepared.discard().await;
-            self.links.let_stay();
+        if let Err(why) = self.exchange(prepared).await {
             self.receivers.replace(self.receiving.all(callbacks(&self.table), now));
-            return Err(text(error));
+            return Err(why);
         }
-        self.links.take(prepared);
         self.routing.swap(table.plan.clone());
         self.look_up.swap(table.look_up.as_ref().zip(asked));
         self.receiving.replaced(callbacks(&self.table), now);

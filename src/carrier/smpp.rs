@@ -1,6 +1,6 @@
 //! A carrier behind an SMSC: SMPP 3.4 (`framing` and `codec` read, `lenient` where the codec cannot; `message` writes).
 //!
-//! A link keeps its connections (`bind` over `dial`, `gate` and `backoff`); each is a `session` with a `window`, a `tempo` and an
+//! A link keeps its connections (`bind` over `dial`, `early`, `gate` and `backoff`); each is a `session` with a `window`, a `tempo` and an
 //! `outbox` of its own. All take from one `line`; the `board` makes the link's health of theirs. What an SMSC calls a message
 //! (`forms`) is made durable (`naming`) before the message is accepted; a `receipt` is durable before it is answered.
 //! Nothing here prints a code, a password or a whole phone.
@@ -13,6 +13,7 @@ mod backoff;
 mod bind;
 mod board;
 mod dial;
+mod early;
 mod forms;
 mod gate;
 mod lenient;
@@ -57,6 +58,15 @@ use crate::domain::reference::UpstreamId;
 /// Between what the grace allowed and the end of the tasks that it cuts.
 const CUT: Duration = Duration::from_millis(250);
 
+/// Another session of the account keeps a link from binding, or may: some SMSCs allow so many sessions and no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Crowded {
+    /// The SMSC says that the account is bound already.
+    Said,
+    /// It hung up, or refused without saying that anything is wrong.
+    Perhaps,
+}
+
 /// What all connections of a link share.
 #[derive(Debug)]
 struct Shared {
@@ -68,6 +78,7 @@ struct Shared {
     gate: Gate,
     meter: Meter,
     recent: Recent,
+    crowded: watch::Sender<Option<Crowded>>,
     tasks: TaskTracker,
     /// No more work is taken.
     stop: CancellationToken,
@@ -83,6 +94,7 @@ impl Shared {
             meter: Meter::new(&id),
             gate: Gate::new(config),
             recent: Recent::default(),
+            crowded: watch::Sender::new(None),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
@@ -119,6 +131,12 @@ impl SmppLink {
             shared.tasks.spawn(bind::keep(Arc::clone(&shared), connection, role));
         }
         Self { capabilities: capabilities(config), shared }
+    }
+
+    /// Whether another session keeps the link from binding, as its last try to bind ended.
+    #[must_use]
+    pub fn crowded(&self) -> watch::Receiver<Option<Crowded>> {
+        self.shared.crowded.subscribe()
     }
 }
 

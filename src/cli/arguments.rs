@@ -253,7 +253,7 @@ mod tests {
             "account create",
             "account show 123",
             "account list --limit 0",
-            "sim smpp --password 123456789",
+            &format!("sim smpp --password {}", "p".repeat(65)),
             &format!("key create --account {ID}0"),
             "link pause",
             "link pause Vt-Smsc",

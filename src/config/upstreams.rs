@@ -64,6 +64,19 @@ impl UpstreamConfig {
     }
 }
 
+/// The complaint of the first word that stands twice among those of receipts, in either case.
+fn stands_twice<'w>(words: impl Iterator<Item = &'w str>) -> Option<String> {
+    let mut known: Vec<String> = Vec::new();
+    for word in words {
+        let word = word.to_ascii_lowercase();
+        if known.contains(&word) {
+            return Some(format!("{word:?} stands twice among delivered, in_progress and failed"));
+        }
+        known.push(word);
+    }
+    None
+}
+
 fn fields<T: DeserializeOwned>(entry: Table) -> Result<T, String> {
     entry.try_into().map_err(|error: toml::de::Error| {
         // The message alone: what surrounds it may be a value.

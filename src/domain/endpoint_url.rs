@@ -156,7 +156,8 @@ impl fmt::Display for EndpointUrl {
     }
 }
 
-fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), InvalidUrl> {
+/// A host, and a port if one is written.
+pub(super) fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), InvalidUrl> {
     if let Some(bracketed) = authority.strip_prefix('[') {
         let (address, after) = bracketed.split_once(']').ok_or(InvalidUrl::Address)?;
         let address: Ipv6Addr = address.parse().map_err(|_| InvalidUrl::Address)?;
@@ -171,6 +172,11 @@ fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), InvalidUrl> {
         Some((host, port)) => Ok((parse_host(host)?, Some(parse_port(port)?))),
         None => Ok((parse_host(authority)?, None)),
     }
+}
+
+/// Whether `text` is a host by itself.
+pub(super) fn is_host(text: &str) -> bool {
+    parse_host(text).is_ok()
 }
 
 fn parse_host(host: &str) -> Result<Host, InvalidUrl> {

@@ -55,9 +55,9 @@ impl IdBase {
 /// Who may bind, and how the centre behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// At most 15 characters, as SMPP has it.
+    /// SMPP has 15 characters at most; a longer one serves as well.
     pub system_id: String,
-    /// At most 8 characters.
+    /// SMPP has 8 characters at most; a longer one serves as well.
     pub password: String,
     pub script: Script,
     /// The message id in the answer to a submit.

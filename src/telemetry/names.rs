@@ -137,6 +137,8 @@ declare! {
     Counter: pub const BREAKER_OPENED: &str = "nexo_breaker_opened_total";
 
     // ---- dispatch: links
+    /// Upstreams that a reload changed and whose new link is not bound yet: the one before goes on.
+    Gauge: pub const LINKS_AWAITED: &str = "nexo_links_awaited";
     /// 1 if the link is up, by link.
     Gauge: pub const LINK_UP: &str = "nexo_link_up";
     /// 1 if the other side refuses the link as it is configured, by link.
@@ -181,11 +183,11 @@ declare! {
     Counter: pub const SMPP_THROTTLED: &str = "nexo_smpp_throttled_total";
     /// Messages that may have been sent, by link and why nobody knows (timeout, cut, unnamed).
     Counter: pub const SMPP_AMBIGUOUS: &str = "nexo_smpp_ambiguous_total";
-    /// What an SMSC delivered to us, by link and kind (receipt, nameless, message, unreadable, not_durable).
+    /// What an SMSC delivered to us, by link and kind (receipt, unknown_word, nameless, message, unreadable, not_durable).
     Counter: pub const SMPP_DELIVERIES: &str = "nexo_smpp_deliveries_total";
     /// PDUs that break the rules of their format; each was answered, by link.
     Counter: pub const SMPP_POISON: &str = "nexo_smpp_poison_total";
-    /// Sessions that ended, by link and reason.
+    /// Connections that ended, by link and reason (too_much_before_bind: more than is kept came before the bind was answered).
     Counter: pub const SMPP_SESSIONS_ENDED: &str = "nexo_smpp_sessions_ended_total";
 
     // ---- tracking: ends

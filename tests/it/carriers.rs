@@ -28,6 +28,7 @@ both_engines! {
     async fn codes_go_by_voice_and_sms_over_real_wires(engine: Engine) { both_wires(engine).await }
     async fn a_reload_under_load_moves_a_carrier_and_loses_nothing(engine: Engine) { moved(engine).await }
     async fn a_changed_upstream_whose_smsc_allows_one_session_is_away_for_a_moment_at_most(engine: Engine) { changed::changed(engine).await }
+    async fn a_changed_upstream_whose_new_bind_does_not_stand_goes_on_by_the_old_one(engine: Engine) { changed::awaited(engine).await }
     async fn a_paused_upstream_takes_no_work_until_it_is_resumed(house: House) { paused(house).await }
     async fn a_wrong_table_leaves_the_old_one_in_force(engine: Engine) { wrong_table(engine).await }
 }
@@ -59,6 +60,10 @@ impl Scene {
 
     /// Starts an SMSC whose receipts come after `receipt_ms`; returns its entry in the table.
     async fn smsc(&mut self, name: &str, receipt_ms: u64) -> String {
+        self.smsc_at(SocketAddr::from(([127, 0, 0, 1], 0)), name, receipt_ms).await
+    }
+
+    async fn smsc_at(&mut self, address: SocketAddr, name: &str, receipt_ms: u64) -> String {
         let settings = smsc::Settings {
             system_id: "nexo".to_owned(),
             password: SECRET.to_owned(),
@@ -68,7 +73,7 @@ impl Scene {
             receipts: ReceiptForm::Both,
             journal: Some(self.journal(name)),
         };
-        let smsc = Smsc::bind(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await.expect("binds");
+        let smsc = Smsc::bind(address, settings).await.expect("binds");
         let address = smsc.address().expect("bound");
         self.running.spawn(smsc.run(std::future::pending()));
         format!(

@@ -3,14 +3,14 @@
 //   PORT=… [KEY=… CERT=…] node smsc.js
 //
 // Tells on its standard output what it sees, a JSON object a line. Commands, one a line: password WORD · mute · delay MS ·
-// refuse STATUS [TIMES] · unbind · drop · poison · deliver JSON (to the last session that receives) · raw HEX.
+// early (what was kept goes out before the bind is answered) · refuse STATUS [TIMES] · unbind · drop · poison · deliver JSON (to the last session that receives) · raw HEX.
 'use strict';
 const { readFileSync } = require('node:fs');
 const { createInterface } = require('node:readline');
 const smpp = require('smpp');
 
 const say = (event, more) => process.stdout.write(JSON.stringify({ event, at: Date.now(), ...more }) + '\n');
-const state = { password: 'secret', mute: false, delay: 0, refuse: null };
+const state = { password: 'secret', mute: false, delay: 0, refuse: null, early: false };
 const thrownBack = new Map();
 // Receipts of messages whose connection was cut: they come on the next one.
 const kept = [];
@@ -152,8 +152,11 @@ const serve = (session) => {
     if (status) return session.send(pdu.response({ command_status: status }));
     if (state.refuse?.bind) return session.send(pdu.response({ command_status: state.refuse.bind }));
     session.receives = pdu.command !== 'bind_transmitter';
-    session.send(pdu.response({ system_id: 'SMSC', sc_interface_version: 0x34 }));
-    if (session.receives) for (const [message, receipt] of kept.splice(0)) deliver(message, receipt);
+    const answer = () => session.send(pdu.response({ system_id: 'SMSC', sc_interface_version: 0x34 }));
+    const repeat = () => { if (session.receives) for (const [message, receipt] of kept.splice(0)) deliver(message, receipt); };
+    if (!state.early) { answer(); return repeat(); }
+    repeat();
+    setTimeout(answer, 200);
   };
   ['bind_transceiver', 'bind_transmitter', 'bind_receiver'].forEach((command) => session.on(command, bind));
   session.on('enquire_link', (pdu) => {
@@ -199,6 +202,7 @@ const commands = {
   password: (word) => { state.password = word; },
   mute: () => { state.mute = true; },
   speak: () => { state.mute = false; },
+  early: () => { state.early = true; },
   delay: (ms) => { state.delay = Number(ms); },
   refuse: (status) => { state.refuse = { bind: Number(status) }; },
   welcome: () => { state.refuse = null; },

@@ -85,15 +85,24 @@ impl Upstream for Lingering {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::carrier::upstream::ReceiptTrust;
 
+    /// An upstream that is as a test says.
     #[derive(Debug)]
-    struct Probe {
+    pub(in crate::app::links) struct Probe {
         id: UpstreamId,
         capabilities: Capabilities,
         health: watch::Sender<Health>,
+    }
+
+    impl Probe {
+        pub(in crate::app::links) fn new(health: watch::Sender<Health>) -> Arc<Self> {
+            let (receipts, per_phone_gap) = (ReceiptTrust::Handset, None);
+            let capabilities = Capabilities { in_flight_max: 1, rate_per_second: None, per_phone_gap, receipts };
+            Arc::new(Self { id: UpstreamId::new("probe").expect("sane"), capabilities, health })
+        }
     }
 
     impl Upstream for Probe {
@@ -120,11 +129,7 @@ mod tests {
     }
 
     fn lingering(stop: &CancellationToken) -> Lingering {
-        let (receipts, per_phone_gap) = (ReceiptTrust::Handset, None);
-        let capabilities = Capabilities { in_flight_max: 1, rate_per_second: None, per_phone_gap, receipts };
-        let id = UpstreamId::new("probe").expect("sane");
-        let probe = Probe { id, capabilities, health: watch::Sender::new(Health::Up) };
-        Lingering::new(Arc::new(probe), Duration::from_secs(65), Tasks::new(), stop)
+        Lingering::new(Probe::new(watch::Sender::new(Health::Up)), Duration::from_secs(65), Tasks::new(), stop)
     }
 
     fn is_open(link: &Lingering) -> bool {

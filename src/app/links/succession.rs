@@ -1,39 +1,44 @@
 //! How the links of a new table take over from those before: not before they take work themselves, and not beside an old one
 //! whose sessions they need.
+//!
+//! Where the new bind to an SMSC is not there in a moment (a wrong address, a password that the SMSC does not know yet), the bind
+//! before goes on carrying work and receipts until it is, or until a later reload says otherwise.
 
+use std::collections::BTreeMap;
+use std::future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
+use metrics::gauge;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Links, Origin, Prepared, Started};
+use crate::carrier::smpp::Crowded;
 use crate::carrier::upstream::Health;
 use crate::config::upstreams::UpstreamConfig;
 use crate::domain::reference::UpstreamId;
+use crate::telemetry::{count, names};
 
 /// How long a new link may take to connect before it is used all the same.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// The same where an older one holds sessions of the same account: an SMSC that allows no more of them lets the new one in
 /// when the old one has left.
 const BINDS_WITHIN: Duration = Duration::from_secs(2);
+/// How long one that is not awaited any more has to leave.
+const UNBINDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A new link whose work somebody else does until it takes over.
 struct Awaited {
-    id: UpstreamId,
     health: watch::Receiver<Health>,
     within: Duration,
 }
 
 impl Awaited {
-    /// Whether it takes work, at the end of its time or as soon as it is known that waiting does not help.
-    async fn wait(mut self) -> bool {
-        let known = timeout(self.within, self.health.wait_for(|health| *health != Health::Down)).await;
-        let is_up = matches!(known, Ok(Ok(health)) if *health == Health::Up);
-        if !is_up {
-            tracing::warn!(upstream = self.id.as_str(), "a new link takes over before it is connected");
-        }
-        is_up
+    /// Returns at the end of its time, or as soon as it is known how it is.
+    async fn wait(mut self) {
+        let _known_or_not = timeout(self.within, self.health.wait_for(|health| *health != Health::Down)).await;
     }
 }
 
@@ -46,24 +51,71 @@ impl Links {
             lanes.any(|plan| plan.links.iter().any(|(link, _)| link.id() == id))
         };
         let awaited = prepared.fresh().filter_map(|(id, new)| {
-            let before = self.started.get(id);
-            let stands_in = before.is_some_and(|old| *old.link.upstream().health().borrow() == Health::Up);
+            let stands_in = self.started.get(id).is_some_and(|old| old.health() == Health::Up);
             let crowded = self.predecessors(id).any(|old| same_account(&old.origin, &new.origin));
             let within = if crowded { BINDS_WITHIN } else { CONNECTS_WITHIN };
             let health = new.link.upstream().health();
-            (stands_in || is_alone(id)).then(|| Awaited { id: id.clone(), health, within }.wait())
+            (stands_in || is_alone(id)).then(|| Awaited { health, within }.wait())
         });
         join_all(awaited.collect::<Vec<_>>()).await;
     }
 
+    /// Has the binds before go on where those of `prepared` that replace them are not bound.
+    pub(in crate::app) fn hold_back(&self, prepared: &mut Prepared) {
+        for id in prepared.fresh.clone() {
+            let Some(new) = prepared.started.get(&id).filter(|new| new.health() != Health::Up).cloned() else {
+                continue;
+            };
+            let is_awaited = self.awaited.get(&id).is_some_and(|known| Arc::ptr_eq(&known.link, &new.link));
+            let Some(old) = self.started.get(&id).filter(|old| goes_on(old, &new, is_awaited)) else {
+                tracing::warn!(upstream = id.as_str(), "a new link takes over before it is connected");
+                continue;
+            };
+            if !is_awaited {
+                tracing::warn!(
+                    upstream = id.as_str(),
+                    "a new link is not bound yet: the one before goes on until it is"
+                );
+            }
+            for (link, _) in prepared.plans.iter_mut().flat_map(|plan| &mut plan.links) {
+                if Arc::ptr_eq(link, &new.link) {
+                    *link = Arc::clone(&old.link);
+                }
+            }
+            prepared.fresh.remove(&id);
+            prepared.started.insert(id.clone(), old.clone());
+            prepared.awaited.insert(id, new);
+        }
+    }
+
+    /// Resolves when a link that is awaited is to be used now: it is bound, or the one before makes way. Never without any.
+    pub(in crate::app) async fn arrived(&self) {
+        let pairs = self.awaited.iter().filter_map(|(id, new)| Some((self.started.get(id)?, new)));
+        let arrivals: Vec<_> = pairs.map(|(old, new)| Box::pin(arrival(old, new))).collect();
+        if arrivals.is_empty() {
+            return future::pending().await;
+        }
+        select_all(arrivals).await;
+    }
+
+    /// From now on `awaited` are; what was before, and is not in use now, is closed.
+    pub(super) fn give_up(&mut self, awaited: BTreeMap<UpstreamId, Started>) {
+        gauge!(names::LINKS_AWAITED).set(count(awaited.len()));
+        for (id, before) in std::mem::replace(&mut self.awaited, awaited) {
+            let mut known = [self.started.get(&id), self.awaited.get(&id)].into_iter().flatten();
+            if !known.any(|known| Arc::ptr_eq(&known.link, &before.link)) {
+                self.beginnings.tasks.spawn(before.link.upstream().shutdown(UNBINDS_WITHIN));
+            }
+        }
+    }
+
     /// Whether `old` need not linger: the link of its name in `prepared` has the same account, and so gets the receipts of
-    /// what `old` sent. One that cannot bind at all gets none.
+    /// what `old` sent, or waits for its session. One that cannot bind at all gets none.
     pub(super) fn is_succeeded(id: &UpstreamId, old: &Started, prepared: &Prepared) -> bool {
         let mut fresh = prepared.fresh();
         fresh.any(|(other, new)| {
-            other == id
-                && same_account(&old.origin, &new.origin)
-                && *new.link.upstream().health().borrow() != Health::Misconfigured
+            let is_its = same_account(&old.origin, &new.origin) || makes_way(old, new);
+            other == id && is_its && new.health() != Health::Misconfigured
         })
     }
 
@@ -74,10 +126,72 @@ impl Links {
     }
 }
 
+impl Started {
+    fn health(&self) -> Health {
+        *self.link.upstream().health().borrow()
+    }
+}
+
+/// Whether the bind `old` goes on in the place of `new`: `new` is not bound, `old` is (or was when `new` began to be awaited), and
+/// it is not `old` that keeps `new` from binding.
+fn goes_on(old: &Started, new: &Started, is_awaited: bool) -> bool {
+    let are_binds = old.crowded.is_some() && new.crowded.is_some();
+    let is_of_use = match old.health() {
+        Health::Up => true,
+        Health::Down => is_awaited,
+        Health::Misconfigured => false,
+    };
+    are_binds && is_of_use && new.health() != Health::Up && !makes_way(old, new)
+}
+
+/// Whether `new` can bind only when `old` has left.
+fn makes_way(old: &Started, new: &Started) -> bool {
+    match new.crowded.as_ref().and_then(|crowded| *crowded.borrow()) {
+        // However its address is written.
+        Some(Crowded::Said) => same_system_id(&old.origin, &new.origin),
+        Some(Crowded::Perhaps) => same_account(&old.origin, &new.origin),
+        None => false,
+    }
+}
+
+/// Resolves when `old` goes on no longer in the place of `new`.
+async fn arrival(old: &Started, new: &Started) {
+    let (mut olds, mut news) = (old.link.upstream().health(), new.link.upstream().health());
+    let Some(mut crowded) = new.crowded.clone() else { return };
+    loop {
+        // Seen first, and looked at then: no change in between is missed.
+        olds.mark_unchanged();
+        news.mark_unchanged();
+        crowded.mark_unchanged();
+        if !goes_on(old, new, true) {
+            return;
+        }
+        let changed = tokio::select! {
+            changed = olds.changed() => changed,
+            changed = news.changed() => changed,
+            changed = crowded.changed() => changed,
+        };
+        if changed.is_err() {
+            // A link that is closed says nothing more.
+            return future::pending().await;
+        }
+    }
+}
+
 impl Prepared {
     /// What was started for it.
     fn fresh(&self) -> impl Iterator<Item = (&UpstreamId, &Started)> {
         self.started.iter().filter(|(id, _)| self.fresh.contains(*id))
+    }
+}
+
+/// Whether two are one name at an SMSC, whichever.
+fn same_system_id(one: &Origin, other: &Origin) -> bool {
+    match (one, other) {
+        (Origin::Provider(UpstreamConfig::Smpp(one)), Origin::Provider(UpstreamConfig::Smpp(other))) => {
+            one.system_id == other.system_id
+        }
+        _ => false,
     }
 }
 
@@ -92,58 +206,4 @@ fn same_account(one: &Origin, other: &Origin) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::actors::supervise::Tasks;
-    use crate::config::carriers::CarrierTable;
-
-    fn awaited(health: &watch::Sender<Health>) -> Awaited {
-        let id = UpstreamId::new("smsc").expect("sane");
-        Awaited { id, health: health.subscribe(), within: CONNECTS_WITHIN }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_link_is_waited_for_until_it_is_known_how_it_is_and_not_for_long() {
-        for (becomes, expected) in [(Health::Misconfigured, false), (Health::Up, true)] {
-            let (health, start) = (watch::Sender::new(Health::Down), Instant::now());
-            let tasks = Tasks::new();
-            let waiting = tasks.spawn(awaited(&health).wait());
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            assert!(!waiting.is_finished());
-            health.send_replace(becomes);
-            assert_eq!(waiting.await.expect("whole"), expected);
-            assert_eq!(start.elapsed(), Duration::from_secs(1));
-        }
-        let (health, start) = (watch::Sender::new(Health::Down), Instant::now());
-        assert!(!awaited(&health).wait().await);
-        assert_eq!(start.elapsed(), CONNECTS_WITHIN);
-        drop(health);
-        let gone = watch::Sender::new(Health::Down).subscribe();
-        let id = UpstreamId::new("smsc").expect("sane");
-        assert!(!Awaited { id, health: gone, within: CONNECTS_WITHIN }.wait().await, "it was closed");
-    }
-
-    #[test]
-    fn an_account_is_the_same_whatever_else_of_the_upstream_changed() {
-        let path = std::env::temp_dir().join(format!("nexo-account-{:016x}", rand::random::<u64>()));
-        std::fs::write(&path, "secret").expect("written");
-        let origin = |address: &str, system_id: &str, text: &str| {
-            let table = format!(
-                "price_usd = \"0.022\"\n[carrier.a]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\n\
-                 [upstream.smsc]\nkind = \"smpp\"\naddress = \"{address}\"\nsystem_id = \"{system_id}\"\nsender = \"NEXO\"\n\
-                 password = {{ file = {path:?} }}\ntext = \"{text}\""
-            );
-            let table = CarrierTable::parse(&table).expect("holds");
-            Origin::Provider(table.upstreams.into_values().next().expect("one"))
-        };
-        let before = origin("smsc.example:2775", "nexo", "{code} la ma");
-        assert!(same_account(&before, &origin("smsc.example:2775", "nexo", "Ma: {code}")));
-        assert!(!same_account(&before, &origin("smsc.example:2776", "nexo", "{code} la ma")));
-        assert!(!same_account(&before, &origin("smsc.example:2775", "other", "{code} la ma")));
-        let simulated = Origin::Provider(UpstreamConfig::Simulator(Default::default()));
-        assert!(!same_account(&before, &simulated) && !same_account(&simulated, &simulated));
-        std::fs::remove_file(&path).expect("removed");
-    }
-}
+mod tests;

@@ -1,26 +1,30 @@
 //! One connection of a link, kept: dialled, bound, run, and after a wait begun anew.
 //!
-//! A panic ends one session, not the link. An SMSC that says that our account is wrong is asked again once a minute at most,
+//! What comes before the bind is answered waits for it (`early`). A panic ends one session, not the link. An SMSC that says that our account is wrong is asked again once a minute at most,
 //! by all connections together (`gate`).
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusmpp::Pdu;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Shared;
 use super::backoff::Backoff;
 use super::board::Condition;
 use super::codec::{self, Incoming};
 use super::dial::{DialError, dial};
-use super::framing::{Frame, Frames};
+use super::early::{Early, TooMuch};
+use super::framing::{Frame, Frames, Header};
 use super::message;
 use super::sequence::Sequence;
 use super::session::{Over, Role, Session};
-use super::status::{OK, UNKNOWN_ERROR, is_wrong_account, label};
+use super::status::{
+    ALREADY_BOUND, BIND_FAILED, OK, UNKNOWN_ERROR, VENDOR_FIRST, VENDOR_LAST, is_wrong_account, label,
+};
+use super::{Crowded, Shared};
 use crate::config::millis;
 
 /// A session that was bound for so long shows that the SMSC is well.
@@ -40,6 +44,8 @@ enum Failed {
     #[error("the SMSC refuses to bind: {} (0x{:02X})", label(*.0), .0)]
     Refused(u32),
     #[error("{0}")]
+    TooMuch(#[from] TooMuch),
+    #[error("{0}")]
     Config(#[from] message::DoesNotFit),
 }
 
@@ -52,7 +58,19 @@ impl Failed {
             Self::Dial(DialError::Connect(_) | DialError::Authorities(_))
             | Self::Io(_)
             | Self::TimedOut
+            | Self::TooMuch(_)
             | Self::Closed => false,
+        }
+    }
+
+    /// Whether it may be for another session of our account that there is none.
+    const fn crowded(&self) -> Option<Crowded> {
+        match self {
+            Self::Refused(ALREADY_BOUND) => Some(Crowded::Said),
+            Self::Refused(BIND_FAILED | UNKNOWN_ERROR | VENDOR_FIRST..=VENDOR_LAST) | Self::Io(_) | Self::Closed => {
+                Some(Crowded::Perhaps)
+            }
+            Self::Refused(_) | Self::Dial(_) | Self::TimedOut | Self::TooMuch(_) | Self::Config(_) => None,
         }
     }
 }
@@ -71,6 +89,7 @@ async fn kept(shared: &Arc<Shared>, connection: usize, role: Role) -> Option<()>
         let wait = match opened {
             Ok(session) => {
                 pass.accepted();
+                shared.crowded.send_replace(None);
                 let (bound_at, over) = (Instant::now(), watch(session).await);
                 shared.board.set(connection, Condition::Away, &shared.line);
                 if over == Over::Stopped {
@@ -83,6 +102,10 @@ async fn kept(shared: &Arc<Shared>, connection: usize, role: Role) -> Option<()>
                 backoff.after_failure(rand::random())
             }
             Err(failed) => {
+                if matches!(failed, Failed::TooMuch(_)) {
+                    shared.meter.ended("too_much_before_bind");
+                }
+                shared.crowded.send_replace(failed.crowded());
                 let is_misconfigured = failed.is_misconfigured();
                 let condition = if is_misconfigured { Condition::Refused } else { Condition::Away };
                 let wait = if is_misconfigured {
@@ -148,23 +171,31 @@ async fn bound(shared: &Arc<Shared>, connection: usize, role: Role) -> Result<Se
     let mut sequence = Sequence::starting_at(config.first_sequence);
     let number = sequence.next(|_| false);
     let (mut bind, mut frames) = (message::bind(config, role, number)?, Frames::default());
+    let mut early = Early::default();
     writer.write_all_buf(&mut bind).await?;
     writer.flush().await?;
     loop {
         while let Some(frame) = next_frame(&mut frames)? {
-            let status = frame.header.status;
+            let Header { status, sequence: of, .. } = frame.header;
             match codec::read(&frame) {
-                Incoming::BindResponse | Incoming::GenericNack if frame.header.sequence != number => {}
+                Incoming::BindResponse | Incoming::GenericNack if of != number => {}
                 Incoming::BindResponse if status == OK => {
-                    return Ok(Session::new(shared, (connection, role), (reader, writer), frames, sequence));
+                    let received = (early.into_frames(), frames);
+                    return Ok(Session::new(shared, (connection, role), (reader, writer), received, sequence));
                 }
                 Incoming::BindResponse => return Err(Failed::Refused(status)),
                 // A refusal, whatever its status says.
                 Incoming::GenericNack => {
                     return Err(Failed::Refused(if status == OK { UNKNOWN_ERROR } else { status }));
                 }
-                // What must not come before the answer cannot be answered before it either.
-                _ => {}
+                // Asked to see whether we live: that is true before the bind is answered, too.
+                Incoming::EnquireLink => {
+                    writer.write_all(&message::answer(Pdu::EnquireLinkResp, OK, of)).await?;
+                    writer.flush().await?;
+                }
+                // Answers to nothing: we have asked for the bind alone.
+                _ if frame.header.is_response() => {}
+                _ => early.keep(frame)?,
             }
         }
         if reader.read_buf(frames.buffer()).await? == 0 {
@@ -178,54 +209,4 @@ fn next_frame(frames: &mut Frames) -> Result<Option<Frame>, Failed> {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::future::BoxFuture;
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::carrier::smpp::samples;
-    use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptSink};
-    use crate::domain::reference::UpstreamId;
-
-    const BIND_RESPONSE: u32 = 0x8000_0009;
-    const NACK: u32 = 0x8000_0000;
-    const ALREADY_BOUND: u32 = 0x05;
-
-    #[derive(Debug)]
-    struct Nothing;
-
-    impl ReceiptSink for Nothing {
-        fn put(&self, _: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-
-        fn name(&self, _: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
-
-    /// What comes of a bind that is answered with these words of a header.
-    async fn answered(command: u32, status: u32) -> Result<(), Failed> {
-        let smsc = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let mut config = samples::config("");
-        config.address = smsc.local_addr().expect("bound").to_string();
-        let roles = [Role::Transceiver];
-        let shared = Arc::new(Shared::new(UpstreamId("smsc".into()), &config, Arc::new(Nothing), &roles));
-        let answers = async {
-            let (mut socket, _) = smsc.accept().await.expect("dialled");
-            let answer = [16, command, status, 1].map(u32::to_be_bytes);
-            socket.write_all(answer.as_flattened()).await.expect("open");
-            socket
-        };
-        let (opened, _socket) = tokio::join!(open(&shared, 0, Role::Transceiver), answers);
-        opened.map(drop)
-    }
-
-    #[tokio::test]
-    async fn only_an_answer_to_the_bind_that_says_so_is_a_bind() {
-        assert!(matches!(answered(NACK, OK).await, Err(Failed::Refused(UNKNOWN_ERROR))));
-        assert!(matches!(answered(NACK, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
-        assert!(matches!(answered(BIND_RESPONSE, ALREADY_BOUND).await, Err(Failed::Refused(ALREADY_BOUND))));
-        assert!(answered(BIND_RESPONSE, OK).await.is_ok());
-    }
-}
+mod tests;

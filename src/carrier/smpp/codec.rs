@@ -15,6 +15,9 @@ use super::lenient;
 
 /// Ids of commands (SMPP 3.4 §5.1.2.1).
 pub(super) mod command {
+    pub(in crate::carrier::smpp) const BIND_RECEIVER: u32 = 0x0000_0001;
+    pub(in crate::carrier::smpp) const BIND_TRANSMITTER: u32 = 0x0000_0002;
+    pub(in crate::carrier::smpp) const BIND_TRANSCEIVER: u32 = 0x0000_0009;
     pub(in crate::carrier::smpp) const DELIVER_SM: u32 = 0x0000_0005;
     pub(in crate::carrier::smpp) const UNBIND: u32 = 0x0000_0006;
     pub(in crate::carrier::smpp) const ENQUIRE_LINK: u32 = 0x0000_0015;
@@ -25,7 +28,6 @@ pub(super) mod command {
     pub(in crate::carrier::smpp) const UNBIND_RESP: u32 = 0x8000_0006;
     pub(in crate::carrier::smpp) const ENQUIRE_LINK_RESP: u32 = 0x8000_0015;
     pub(in crate::carrier::smpp) const BIND_RESPS: [u32; 3] = [0x8000_0001, 0x8000_0002, 0x8000_0009];
-    pub(in crate::carrier::smpp) const RESPONSE: u32 = 0x8000_0000;
 }
 
 /// What came.
@@ -86,9 +88,15 @@ pub fn read(frame: &Frame) -> Incoming {
         command::GENERIC_NACK => Incoming::GenericNack,
         command::ENQUIRE_LINK_RESP | command::ALERT_NOTIFICATION => Incoming::Alive,
         response if command::BIND_RESPS.contains(&response) => Incoming::BindResponse,
-        response if response & command::RESPONSE != 0 => Incoming::Alive,
+        _ if frame.header.is_response() => Incoming::Alive,
         _ => Incoming::UnknownRequest,
     }
+}
+
+/// The value of the first TLV with this tag in a `deliver_sm` or `data_sm`, whoever's tag it is.
+#[must_use]
+pub fn tlv(frame: &Frame, tag: u16) -> Option<Bytes> {
+    lenient::tlv(frame.header.command == command::DELIVER_SM, &frame.body, tag)
 }
 
 /// What `rusmpp` reads in the body of `frame`, if it can.
@@ -161,4 +169,4 @@ fn read_tlvs(tlvs: &[Tlv], delivery: &mut Delivery) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(name("tls = {}").as_deref(), Ok("localhost"));
         assert_eq!(name("tls = { server_name = \"smsc.example.net\" }").as_deref(), Ok("smsc.example.net"));
         assert_eq!(name("tls = { server_name = \"[::1]\" }").as_deref(), Ok("::1"));
-        assert!(name("tls = { server_name = \"no name\" }").is_err());
+        let no_name = SmppTls { server_name: Some("no name".to_owned()), ca_file: None };
+        assert!(server_name(&config("tls = {}"), &no_name).is_err());
     }
 
     #[test]

@@ -19,6 +19,14 @@ pub struct Header {
     pub sequence: u32,
 }
 
+impl Header {
+    /// Whether it answers something of ours (SMPP 3.4 §5.1.2).
+    #[must_use]
+    pub const fn is_response(self) -> bool {
+        self.command & 0x8000_0000 != 0
+    }
+}
+
 /// One PDU, its body unread.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {

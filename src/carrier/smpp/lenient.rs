@@ -21,6 +21,31 @@ pub(super) fn submit_response(body: &Bytes) -> String {
 
 /// A `deliver_sm` (or `data_sm`); `None` if it ends before its message could begin.
 pub(super) fn delivery(is_deliver_sm: bool, body: &Bytes) -> Option<Delivery> {
+    let (mut delivery, rest) = mandatory(is_deliver_sm, body)?;
+    for (tag, mut value) in tlvs(rest) {
+        match tag {
+            RECEIPTED_MESSAGE_ID => {
+                delivery.receipted_id = Some(text(&mut value)).filter(|id| !id.is_empty());
+            }
+            MESSAGE_STATE if value.len() == 1 => delivery.message_state = value.first().copied(),
+            NETWORK_ERROR_CODE if value.len() >= 3 => {
+                delivery.network_error = Some((value.get_u8(), value.get_u16()));
+            }
+            MESSAGE_PAYLOAD if delivery.text.is_empty() => delivery.text = value,
+            _ => {}
+        }
+    }
+    Some(delivery)
+}
+
+/// The value of the first TLV with this tag.
+pub(super) fn tlv(is_deliver_sm: bool, body: &Bytes, tag: u16) -> Option<Bytes> {
+    let (_, rest) = mandatory(is_deliver_sm, body)?;
+    tlvs(rest).find(|(known, _)| *known == tag).map(|(_, value)| value)
+}
+
+/// What stands before the TLVs, and what is left then.
+fn mandatory(is_deliver_sm: bool, body: &Bytes) -> Option<(Delivery, Bytes)> {
     let mut rest = body.clone();
     let mut delivery = Delivery { is_poison: true, ..Delivery::default() };
     text(&mut rest);
@@ -43,28 +68,19 @@ pub(super) fn delivery(is_deliver_sm: bool, body: &Bytes) -> Option<Delivery> {
         octet(&mut rest)?;
         delivery.data_coding = octet(&mut rest)?;
     }
-    tlvs(rest, &mut delivery);
-    Some(delivery)
+    Some((delivery, rest))
 }
 
-/// Reads TLVs for as long as there are any: one whose length leads past the end takes what is left.
-fn tlvs(mut rest: Bytes, delivery: &mut Delivery) {
-    while rest.len() >= 4 {
+/// TLVs for as long as there are any: one whose length leads past the end takes what is left.
+fn tlvs(mut rest: Bytes) -> impl Iterator<Item = (u16, Bytes)> {
+    std::iter::from_fn(move || {
+        if rest.len() < 4 {
+            return None;
+        }
         let tag = rest.get_u16();
         let length = usize::from(rest.get_u16()).min(rest.len());
-        let mut value = rest.split_to(length);
-        match tag {
-            RECEIPTED_MESSAGE_ID => {
-                delivery.receipted_id = Some(text(&mut value)).filter(|id| !id.is_empty());
-            }
-            MESSAGE_STATE if value.len() == 1 => delivery.message_state = value.first().copied(),
-            NETWORK_ERROR_CODE if value.len() >= 3 => {
-                delivery.network_error = Some((value.get_u8(), value.get_u16()));
-            }
-            MESSAGE_PAYLOAD if delivery.text.is_empty() => delivery.text = value,
-            _ => {}
-        }
-    }
+        Some((tag, rest.split_to(length)))
+    })
 }
 
 fn octet(rest: &mut Bytes) -> Option<u8> {

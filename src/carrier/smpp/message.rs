@@ -5,15 +5,16 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use jiff::tz::TimeZone;
 use rusmpp::encode::Length;
 use rusmpp::encode::owned::Encode;
-use rusmpp::pdus::{BindReceiver, BindTransceiver, BindTransmitter, SubmitSm};
+use rusmpp::pdus::SubmitSm;
 use rusmpp::types::{COctetString, EmptyOrFullCOctetString, OctetString};
-use rusmpp::values::{DataCoding, EsmClass, InterfaceVersion, Npi, RegisteredDelivery, ServiceType, Ton};
+use rusmpp::values::{DataCoding, EsmClass, Npi, RegisteredDelivery, ServiceType, Ton};
 use rusmpp::{Command, CommandStatus, Pdu};
 
+use super::codec::command;
 use super::framing::HEADER_BYTES;
 use super::session::Role;
 use crate::carrier::upstream::Attempt;
@@ -26,6 +27,9 @@ use crate::domain::time::Timestamp;
 #[error("{0} does not fit into its field")]
 pub(super) struct DoesNotFit(&'static str);
 
+/// The longest that the settings let through.
+const CREDENTIAL_LEN_MAX: usize = 64;
+
 fn field<const MIN: usize, const MAX: usize>(
     name: &'static str,
     text: &str,
@@ -33,24 +37,36 @@ fn field<const MIN: usize, const MAX: usize>(
     COctetString::from_str(text).map_err(|_| DoesNotFit(name))
 }
 
-/// The PDU that opens a session.
+/// `interface_version` (SMPP 3.4 §5.2.4).
+const SMPP_3_4: u8 = 0x34;
+
+/// The PDU that opens a session (SMPP 3.4 §4.1), octet by octet: many SMSCs want longer passwords than the codec would write.
 pub(super) fn bind(config: &SmppConfig, role: Role, sequence: u32) -> Result<BytesMut, DoesNotFit> {
-    let system_id = field("system_id", &config.system_id)?;
     let password = config.password.as_ref().map_or("", |password| password.expose());
-    let password = field("password", password)?;
-    let system_type = field("system_type", &config.system_type)?;
-    let (version, ton, npi) = (InterfaceVersion::Smpp3_4, Ton::Unknown, Npi::Unknown);
-    let range = COctetString::empty();
-    let pdu = match role {
-        Role::Transceiver => {
-            Pdu::from(BindTransceiver::new(system_id, password, system_type, version, ton, npi, range))
+    let mut body = BytesMut::with_capacity(256);
+    for (name, text) in
+        [("system_id", config.system_id.as_str()), ("password", password), ("system_type", &config.system_type)]
+    {
+        if text.len() > CREDENTIAL_LEN_MAX || text.bytes().any(|b| b == 0) {
+            return Err(DoesNotFit(name));
         }
-        Role::Transmitter => {
-            Pdu::from(BindTransmitter::new(system_id, password, system_type, version, ton, npi, range))
-        }
-        Role::Receiver => Pdu::from(BindReceiver::new(system_id, password, system_type, version, ton, npi, range)),
+        body.put_slice(text.as_bytes());
+        body.put_u8(0);
+    }
+    // The version, type and plan of no address, and the empty range of addresses.
+    body.put_slice(&[SMPP_3_4, 0, 0, 0]);
+    let command = match role {
+        Role::Receiver => command::BIND_RECEIVER,
+        Role::Transmitter => command::BIND_TRANSMITTER,
+        Role::Transceiver => command::BIND_TRANSCEIVER,
     };
-    Ok(encoded(CommandStatus::EsmeRok, sequence, pdu))
+    let length = HEADER_BYTES + body.len();
+    let mut pdu = BytesMut::with_capacity(length);
+    for word in [u32::try_from(length).unwrap_or(u32::MAX), command, super::status::OK, sequence] {
+        pdu.put_u32(word);
+    }
+    pdu.put_slice(&body);
+    Ok(pdu)
 }
 
 /// The PDU of one message. `left` is how long it is of use, `until` the wall clock's time when it ends.

@@ -1,6 +1,7 @@
 //! What a link counts. The handles that every message needs are made once.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -9,8 +10,12 @@ use super::status::label;
 use crate::domain::reference::UpstreamId;
 use crate::telemetry::names;
 
+/// Words of receipts that are told in the log; more are only counted.
+const UNKNOWN_TOLD_MAX: usize = 16;
+
 pub(super) struct Meter {
     link: String,
+    unknown_told: Mutex<Vec<String>>,
     /// Sessions that are bound.
     pub(super) bound: Gauge,
     /// Messages that await their answer.
@@ -35,6 +40,7 @@ impl Meter {
             submit_seconds: histogram!(names::SMPP_SUBMIT_SECONDS, "link" => link.clone()),
             receipt_seconds: histogram!(names::SMPP_RECEIPT_SECONDS, "link" => link.clone()),
             throttled: counter!(names::SMPP_THROTTLED, "link" => link.clone()),
+            unknown_told: Mutex::default(),
             link,
         }
     }
@@ -53,6 +59,20 @@ impl Meter {
     /// What came by itself: a receipt, a message, or what is neither.
     pub(super) fn delivery(&self, kind: &'static str) {
         counter!(names::SMPP_DELIVERIES, "link" => self.link.clone(), "kind" => kind).increment(1);
+    }
+
+    /// A receipt bore a word that neither the book nor the settings know. The first of each is told.
+    pub(super) fn unknown_word(&self, word: &str) {
+        self.delivery("unknown_word");
+        let mut told = self.unknown_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < UNKNOWN_TOLD_MAX && !told.iter().any(|known| known == word) {
+            told.push(word.to_owned());
+            tracing::warn!(
+                link = self.link,
+                word,
+                "a receipt bears a word that is not known and counts as in progress: receipt_words says what it means"
+            );
+        }
     }
 
     /// A PDU broke the rules of its format.

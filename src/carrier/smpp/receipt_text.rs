@@ -16,11 +16,23 @@ const KEYS: &[&str] = &["id:", "sub:", "dlvrd:", "submit date:", "done date:", "
 /// Reads what `text` says as a receipt.
 #[must_use]
 pub fn receipt_text(text: &str) -> ReceiptText<'_> {
-    // Wherever it begins: some leave the blank before it out.
-    let (head, tail) = inside(text, "text:").map_or((text, ""), |at| text.split_at(at));
+    let (head, tail) = around_the_message(text);
     // Before the message, or, where somebody puts it first, behind it.
     let value = |key| value(head, key).or_else(|| value(tail, key));
     ReceiptText { id: value("id:"), stat: value("stat:"), err: value("err:") }
+}
+
+/// The word behind `key`, a field of some SMSC's own, its colon included: before the message, or behind it.
+#[must_use]
+pub fn field<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let (head, tail) = around_the_message(text);
+    value(head, key).or_else(|| value(tail, key))
+}
+
+/// What stands before the message, and the rest.
+fn around_the_message(text: &str) -> (&str, &str) {
+    // Wherever it begins: some leave the blank before it out.
+    inside(text, "text:").map_or((text, ""), |at| text.split_at(at))
 }
 
 /// The word behind the first `key`. It ends where another key begins, blank or not: the message may follow at once.
@@ -92,6 +104,22 @@ mod tests {
             ("ë id:1", said("1", "", "")),
         ] {
             assert_eq!(receipt_text(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_their_own_is_read_wherever_it_stands() {
+        for (text, network) in [
+            ("id:1 stat:DELIVRD mccmnc:45204 err:000", Some("45204")),
+            ("id:1 MCCMNC: 452-04,stat:DELIVRD", Some("452-04")),
+            ("id:1 mccmnc:45204stat:DELIVRD", Some("45204")),
+            ("id:1 mccmnc: stat:DELIVRD", None),
+            ("id:1 imccmnc:45204", None),
+            ("id:1 mccmnc:45204 text:mccmnc:45201", Some("45204")),
+            ("text:hello mccmnc:45201 id:1", Some("45201")),
+            ("id:1 stat:DELIVRD", None),
+        ] {
+            assert_eq!(field(text, "mccmnc:"), network, "{text}");
         }
     }
 

@@ -17,11 +17,10 @@ use rusmpp::Pdu;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
-use self::incoming::delivery_answer;
 use super::Shared;
 use super::board::Condition;
 use super::dial::Socket;
-use super::framing::Frames;
+use super::framing::{Frame, Frames};
 use super::message;
 use super::outbox::{Outbox, Submit};
 use super::sequence::Sequence;
@@ -106,6 +105,8 @@ pub(super) struct Session {
     role: Role,
     reader: Reader,
     writer: Writer,
+    /// What came before the bind was answered, until the session runs.
+    early: Vec<Frame>,
     frames: Frames,
     outbox: Outbox,
     window: Window,
@@ -121,12 +122,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session on a connection that is bound; `frames` may hold what came with the answer to the bind.
+    /// A session on a connection that is bound. `early` came before the answer to the bind; `frames` may hold what came with it.
     pub(super) fn new(
         shared: &Arc<Shared>,
         (connection, role): (usize, Role),
         (reader, writer): (Reader, Writer),
-        frames: Frames,
+        (early, frames): (Vec<Frame>, Frames),
         sequence: Sequence,
     ) -> Self {
         let config = &shared.config;
@@ -135,6 +136,7 @@ impl Session {
             role,
             reader,
             writer,
+            early,
             frames,
             outbox: Outbox::default(),
             window: Window::new(config.window, millis(config.response_timeout_ms)),
@@ -153,7 +155,8 @@ impl Session {
     /// Runs until the session is over.
     pub(super) async fn run(mut self) -> Over {
         self.post(if self.role.sends() { Condition::Sending } else { Condition::Listening });
-        let mut over = self.read_frames();
+        let early = std::mem::take(&mut self.early);
+        let mut over = early.iter().find_map(|frame| self.incoming(frame)).or_else(|| self.read_frames());
         while over.is_none() {
             self.take_work();
             self.shown.window(self.window.len());
@@ -275,16 +278,6 @@ impl Session {
         let window = &self.window;
         let sequence = self.sequence.next(|number| window.knows(number));
         self.outbox.push(message::request(pdu, sequence), None);
-    }
-
-    fn answer_stored(&mut self, Stored { command, sequence, result }: Stored) {
-        let status = if result.is_ok() {
-            super::status::OK
-        } else {
-            self.shared.meter.delivery("not_durable");
-            super::status::TEMPORARY_APP_ERROR
-        };
-        self.outbox.push(message::answer(delivery_answer(command), status, sequence), None);
     }
 }
 

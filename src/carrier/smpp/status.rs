@@ -6,6 +6,11 @@ use crate::domain::delivery::CarrierStatus;
 pub(super) const OK: u32 = 0;
 pub(super) const INVALID_COMMAND: u32 = 0x03;
 pub(super) const ALREADY_BOUND: u32 = 0x05;
+/// What most SMSCs say to a session too many, and for much else.
+pub(super) const BIND_FAILED: u32 = 0x0D;
+/// Statuses of the SMSC's own: some have one for a session too many.
+pub(super) const VENDOR_FIRST: u32 = 0x400;
+pub(super) const VENDOR_LAST: u32 = 0x4FF;
 /// What a nack without a status is taken for: an error that nobody knows.
 pub(super) const UNKNOWN_ERROR: u32 = 0xFF;
 /// The whole session sends too fast.
@@ -65,7 +70,7 @@ pub(super) const fn label(status: u32) -> &'static str {
         0x0A => "RINVSRCADR",
         0x0B => "RINVDSTADR",
         0x0C => "RINVMSGID",
-        0x0D => "RBINDFAIL",
+        BIND_FAILED => "RBINDFAIL",
         0x0E => "RINVPASWD",
         0x0F => "RINVSYSID",
         0x14 => "RMSGQFUL",
@@ -85,7 +90,7 @@ pub(super) const fn label(status: u32) -> &'static str {
         0x66 => "RX_R_APPN",
         0xFE => "RDELIVERYFAILURE",
         UNKNOWN_ERROR => "RUNKNOWNERR",
-        0x400..=0x4FF => "vendor",
+        VENDOR_FIRST..=VENDOR_LAST => "vendor",
         _ => "other",
     }
 }

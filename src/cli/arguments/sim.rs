@@ -23,10 +23,10 @@ pub(in crate::cli) struct SmppArguments {
     /// 0 takes a free one
     #[arg(long, default_value_t = 2775)]
     pub(in crate::cli) port: u16,
-    /// Who may bind; at most 15 characters
+    /// Who may bind; SMPP allows 15 characters, this up to 64
     #[arg(long, default_value = "nexo", value_name = "NAME", value_parser = system_id)]
     pub(in crate::cli) system_id: String,
-    /// With what; at most 8 characters
+    /// With what; SMPP allows 8 characters, this up to 64
     #[arg(long, default_value = "rehearse", value_name = "TEXT", value_parser = password)]
     pub(in crate::cli) password: String,
     /// How the answer to a submit writes the message id
@@ -94,11 +94,11 @@ impl From<FormName> for ReceiptForm {
 }
 
 fn system_id(text: &str) -> Result<String, &'static str> {
-    credential(text, 15).ok_or("1 to 15 visible ASCII characters")
+    credential(text, 64).ok_or("1 to 64 visible ASCII characters")
 }
 
 fn password(text: &str) -> Result<String, &'static str> {
-    credential(text, 8).ok_or("1 to 8 visible ASCII characters")
+    credential(text, 64).ok_or("1 to 64 visible ASCII characters")
 }
 
 fn key(text: &str) -> Result<String, &'static str> {

@@ -14,17 +14,25 @@ use crate::config::upstreams::UpstreamConfig;
 /// [`CarrierTableError::Upstream`] naming the first whose answer may come too late.
 pub(super) fn check(upstreams: &Upstreams, times: AttemptTimes) -> Result<(), CarrierTableError> {
     for (id, upstream) in upstreams {
-        if let UpstreamConfig::Http(http) = upstream {
-            let fits = check_one(http.connect_timeout, http.answer_timeout, times);
-            fits.map_err(|why| CarrierTableError::Upstream(id.as_str().to_owned(), why))?;
-        }
+        let fits = match upstream {
+            UpstreamConfig::Http(http) => {
+                check_one(http.connect_timeout, ("answer_timeout_ms", http.answer_timeout), times)
+            }
+            // Its sessions stand before anything is sent.
+            UpstreamConfig::Smpp(smpp) => {
+                let answer = ("response_timeout_ms", Duration::from_millis(smpp.response_timeout_ms));
+                check_one(Duration::ZERO, answer, times)
+            }
+            UpstreamConfig::Simulator(_) => Ok(()),
+        };
+        fits.map_err(|why| CarrierTableError::Upstream(id.as_str().to_owned(), why))?;
     }
     Ok(())
 }
 
 /// A link may hold an attempt back, and dial, until it must leave; then only the answer is to come. Connections that take longer
 /// than that are given up then.
-fn check_one(connect: Duration, answer: Duration, times: AttemptTimes) -> Result<(), String> {
+fn check_one(connect: Duration, (setting, answer): (&str, Duration), times: AttemptTimes) -> Result<(), String> {
     let AttemptTimes { within_ms, timeout_ms } = times;
     let (within, timeout) = (Duration::from_millis(within_ms), Duration::from_millis(timeout_ms));
     if answer.saturating_add(within.max(connect)) < timeout {
@@ -37,7 +45,7 @@ fn check_one(connect: Duration, answer: Duration, times: AttemptTimes) -> Result
         ("connect_timeout_ms", connect_ms)
     };
     Err(format!(
-        "answer_timeout_ms ({answer_ms}) and {waits} ({waits_ms}) together must be below dispatch.attempt_timeout_ms \
+        "{setting} ({answer_ms}) and {waits} ({waits_ms}) together must be below dispatch.attempt_timeout_ms \
          ({timeout_ms}): an answer that comes later is not heard"
     ))
 }
@@ -54,7 +62,8 @@ mod tests {
     fn an_answer_must_come_while_somebody_listens() {
         let ms = Duration::from_millis;
         let fits = |connect, answer, within_ms, timeout_ms| {
-            check_one(ms(connect), ms(answer), AttemptTimes { within_ms, timeout_ms }).err().unwrap_or_default()
+            let answer = ("answer_timeout_ms", ms(answer));
+            check_one(ms(connect), answer, AttemptTimes { within_ms, timeout_ms }).err().unwrap_or_default()
         };
         let why = fits(2_000, 6_000, 5_000, 10_000);
         for part in ["answer_timeout_ms (6000)", "dispatch.dispatch_within_ms (5000)", "attempt_timeout_ms (10000)"] {
@@ -66,21 +75,35 @@ mod tests {
         assert_eq!(fits(2_000, 6_000, 1_000, 8_001), "");
     }
 
+    /// What is wrong with a table whose only upstream is written as `upstream`, under settings that say `more`.
+    fn refusal(upstream: &str, more: &str) -> String {
+        let file = std::env::temp_dir().join(format!("nexo-times-{:016x}.toml", rand::random::<u64>()));
+        let text = format!(
+            "price_usd = \"0.022\"\n[carrier.viettel]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\n\
+             sms = [{{ upstream = \"x\" }}]\n[upstream.x]\n{upstream}"
+        );
+        std::fs::write(&file, text).expect("written");
+        let settings = format!("[carriers]\nfile = {:?}\n{more}", file.display().to_string());
+        let settings = assemble(Some((Path::new("nexo.toml"), &settings)), []).expect("holds").config;
+        let refusal = CarrierTable::load_whole(&settings.carriers).err().map(|why| why.to_string());
+        std::fs::remove_file(&file).expect("removed");
+        refusal.unwrap_or_default()
+    }
+
     #[test]
     fn the_defaults_fit_and_the_table_is_refused_where_they_do_not() {
-        let file = std::env::temp_dir().join(format!("nexo-times-{:016x}.toml", rand::random::<u64>()));
-        let text = "price_usd = \"0.022\"\n[carrier.viettel]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\n\
-                    sms = [{ upstream = \"x\" }]\n[upstream.x]\nkind = \"http\"\nurl = \"http://localhost/\"\n\
-                    json = { code = \"{code}\" }\nreceipts = \"refunded\"\n";
-        std::fs::write(&file, text).expect("written");
-        let refusal = |more: &str| {
-            let settings = format!("[carriers]\nfile = {:?}\n{more}", file.display().to_string());
-            let settings = assemble(Some((Path::new("nexo.toml"), &settings)), []).expect("holds").config;
-            CarrierTable::load_whole(&settings.carriers).err().map(|why| why.to_string()).unwrap_or_default()
-        };
-        assert_eq!(refusal(""), "");
-        let why = refusal("[dispatch]\nattempt_timeout_ms = 10000");
-        assert!(why.starts_with("upstream.x: answer_timeout_ms (6000)"), "{why}");
-        std::fs::remove_file(&file).expect("removed");
+        let http =
+            "kind = \"http\"\nurl = \"http://localhost/\"\njson = { code = \"{code}\" }\nreceipts = \"refunded\"\n";
+        let smpp = "kind = \"smpp\"\naddress = \"localhost:2775\"\nsystem_id = \"nexo\"\nsender = \"NEXO\"\n";
+        for (upstream, why) in [(http, "answer_timeout_ms (6000)"), (smpp, "response_timeout_ms (6000)")] {
+            assert_eq!(refusal(upstream, ""), "");
+            let refused = refusal(upstream, "[dispatch]\nattempt_timeout_ms = 10000");
+            assert!(refused.starts_with(&format!("upstream.x: {why}")), "{refused}");
+        }
+        let late = format!("{smpp}response_timeout_ms = 7000\n");
+        let refused = refusal(&late, "");
+        assert!(refused.contains("dispatch.dispatch_within_ms (5000)"), "{refused}");
+        assert_eq!(refusal(&format!("{smpp}response_timeout_ms = 6999\nconnect_timeout_ms = 60000"), ""), "");
+        assert_eq!(refusal(&late, "[dispatch]\ndispatch_within_ms = 3000"), "");
     }
 }

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use self::words::ReceiptWords;
 use self::written::Written;
 use crate::config::{SecretText, trimmed};
 use crate::domain::carrier::Carrier;
 use crate::domain::short_text::ShortText;
 
+mod words;
 mod written;
 
 /// An account at an SMSC that speaks SMPP 3.4, and how it likes to be spoken to.
@@ -41,6 +43,12 @@ pub struct SmppConfig {
     pub validity: Validity,
     pub id_base: IdBase,
     pub receipts: Receipts,
+    /// The SMSC's own words; they go before those of the book.
+    pub receipt_words: ReceiptWords,
+    /// The tag of the TLV of a receipt that holds the network of the handset, as MCC and MNC.
+    pub network_tlv: Option<u16>,
+    /// The key before it in a receipt's text, its colon included.
+    pub network_key: Option<String>,
     /// How long the SMSC refuses a phone after a message to it; 0: it does not.
     pub per_phone_gap_ms: u64,
     pub connect_timeout_ms: u64,

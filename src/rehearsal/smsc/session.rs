@@ -189,9 +189,9 @@ impl Session {
     fn request(&mut self, frame: &Frame) {
         let (sequence, id) = (frame.header.sequence, frame.header.command);
         match CommandId::from(id) {
-            CommandId::BindTransmitter | CommandId::BindReceiver | CommandId::BindTransceiver => {
-                self.bind(sequence, id, wire::read(frame).as_ref());
-            }
+            CommandId::BindTransmitter => self.bind(Role::Transmitter, frame),
+            CommandId::BindReceiver => self.bind(Role::Receiver, frame),
+            CommandId::BindTransceiver => self.bind(Role::Transceiver, frame),
             CommandId::EnquireLink => wire::put(&mut self.out, sequence, &Pdu::EnquireLinkResp),
             CommandId::Unbind => {
                 wire::put(&mut self.out, sequence, &Pdu::UnbindResp);

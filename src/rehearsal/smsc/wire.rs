@@ -28,6 +28,22 @@ pub(super) fn read(frame: &Frame) -> Option<Pdu> {
     command.pdu().cloned()
 }
 
+/// Who asks to bind, and with what password, however long they are; `None` if the body ends too early.
+pub(super) fn credentials(frame: &Frame) -> Option<(&str, &str)> {
+    let (system_id, rest) = c_string(&frame.body)?;
+    let (password, rest) = c_string(rest)?;
+    let (_system_type, rest) = c_string(rest)?;
+    // The version, type and plan of an address range, and the range.
+    c_string(rest.get(3..)?)?;
+    Some((system_id, password))
+}
+
+/// What stands before the first NUL, and what behind it.
+fn c_string(octets: &[u8]) -> Option<(&str, &[u8])> {
+    let end = octets.iter().position(|octet| *octet == 0)?;
+    Some((std::str::from_utf8(&octets[..end]).ok()?, &octets[end + 1..]))
+}
+
 /// Appends a whole PDU.
 pub(super) fn put(out: &mut BytesMut, sequence: u32, pdu: &Pdu) {
     let length = HEADER_BYTES + pdu.length();
@@ -84,5 +100,24 @@ mod tests {
         put_header(&mut submit, HEADER_BYTES + 3, u32::from(CommandId::SubmitSm), 0, 1);
         submit.put_slice(b"abc");
         assert!(read(&frames(&submit)[0]).is_none());
+    }
+
+    #[test]
+    fn credentials_are_read_however_long_they_are() {
+        let (system_id, password) = ("s".repeat(64), "p".repeat(64));
+        let of = |body: &[u8]| {
+            let mut bind = BytesMut::new();
+            put_header(&mut bind, HEADER_BYTES + body.len(), u32::from(CommandId::BindTransceiver), 0, 1);
+            bind.put_slice(body);
+            let read = frames(&bind);
+            credentials(&read[0]).map(|(system_id, password)| (system_id.to_owned(), password.to_owned()))
+        };
+        let body = format!("{system_id}\0{password}\0OTP\0\x34\0\0\0");
+        assert_eq!(of(body.as_bytes()), Some((system_id, password)));
+        assert_eq!(of(b"nexo\0\0\0\x34\0\0range\0"), Some(("nexo".to_owned(), String::new())));
+        for body in [&b""[..], b"nexo", b"nexo\0secret\0", b"nexo\0secret\0\0\x34\0", b"nexo\0secret\0\0\x34\0\0range"]
+        {
+            assert_eq!(of(body), None, "{body:?}");
+        }
     }
 }

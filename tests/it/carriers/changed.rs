@@ -1,4 +1,5 @@
-//! A reload that changes an upstream whose SMSC allows no more sessions than the old link has.
+//! Reloads that change an SMSC's upstream: one that allows no more sessions than the old link has, one whose new bind does not
+//! stand.
 
 use super::*;
 
@@ -48,5 +49,47 @@ pub(super) async fn changed(engine: Engine) {
             "the new one gets receipts of the old one's messages"
         );
     }
+    scene.close().await;
+}
+
+pub(super) async fn awaited(engine: Engine) {
+    let mut scene = Scene::set(engine).await;
+    let written = scene.smsc("vt_smsc", 700).await;
+    let centre: SocketAddr = written.split('"').find_map(|word| word.parse().ok()).expect("its address is written");
+    let carriers = "[carrier.viettel]\nchannels = [\"sms\"]\nprefixes = [\"98\"]\nsms = [{ upstream = \"vt_smsc\" }]";
+    scene.write(carriers, &[&written]);
+    let (node, customer) = scene.open().await;
+    all_up(&node, 1).await;
+
+    // A password that the SMSC refuses.
+    let another = scene.house.folder().join("another");
+    std::fs::write(&another, "another").expect("written");
+    scene.write(carriers, &[&written.replace(&scene.secret(), &format!("{{ file = {another:?} }}"))]);
+    assert!(node.running.reload.now().await);
+    all_up(&node, 1).await;
+    assert_eq!(ended(&customer, &phone(1), "sms").await["status"], "delivered", "by the old bind");
+
+    // An address at which nobody listens yet.
+    let free = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let later = free.local_addr().expect("bound");
+    drop(free);
+    let moved = format!("{}reconnect_max_ms = 200\n", written.replace(&centre.to_string(), &later.to_string()));
+    scene.write(carriers, &[&moved]);
+    assert!(node.running.reload.now().await);
+    all_up(&node, 1).await;
+    assert!(node.metric(names::LINKS_AWAITED).await > 0.0);
+    let before = customer.send(&phone(2)).await.expect(202).string("id");
+    assert_eq!(scene.submits("vt_smsc"), 2);
+
+    scene.smsc_at(later, "later", 20).await;
+    let mut next = 3..;
+    until("the new one is bound and takes the work", async || {
+        let id = customer.send(&phone(next.next()?)).await.expect(202).string("id");
+        assert_eq!(customer.ended(&id).await["status"], "delivered");
+        (scene.submits("later") > 0).then_some(())
+    })
+    .await;
+    assert!(node.metric(names::LINKS_AWAITED).await < 1.0, "none is awaited any more");
+    assert_eq!(customer.ended(&before).await["status"], "delivered", "the old one gets receipts of its own messages");
     scene.close().await;
 }

@@ -109,3 +109,24 @@ async fn our_own_end_drains_the_window_and_unbinds() {
     let refused = bed.dispatch(&attempt("90", 5_000)).await;
     assert!(matches!(refused, Outcome::NotSent { .. }), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_comes_before_the_new_bind_is_answered_counts() {
+    if !is_prepared() {
+        return;
+    }
+    for more in ["", "bind = \"transmitter_receiver\""] {
+        let mut bed = Bed::made(more).await;
+        bed.smsc.tell("early").await;
+        let sent = attempt("22", 5_000);
+        assert_eq!(bed.dispatch(&sent).await, Outcome::Accepted);
+        bed.smsc.sees("closed").await;
+        if !more.is_empty() {
+            // The receiver is another connection: it is cut too.
+            bed.smsc.tell("drop").await;
+        }
+        assert_eq!(bed.receives(&sent, 1).await, [ReceiptState::Delivered]);
+        assert_eq!(bed.smsc.sees("deliver_sm_resp").await["status"], 0);
+        bed.stop().await;
+    }
+}

@@ -1,6 +1,7 @@
 //! Receipts: early, twice, contradictory, in every dress.
 
 use nexo_route::carrier::upstream::{FailureClass, Outcome, ReceiptState, Subject};
+use nexo_route::domain::carrier::NetworkCode;
 
 use super::bed::{Bed, Sink, Told, attempt, config, digits, link};
 use super::peer::is_prepared;
@@ -87,6 +88,37 @@ async fn somebodys_message_is_answered_and_is_no_receipt() {
     bed.smsc.tell(r#"deliver {"source_addr":"84981234567","esm_class":0,"message":"id:7 STOP"}"#).await;
     assert_eq!(bed.smsc.sees("deliver_sm_resp").await["status"], 0);
     assert!(bed.sink.told().is_empty());
+    bed.stop().await;
+}
+
+/// A deliver_sm as the SMSC writes it, in hex.
+fn deliver(sequence: u32, text: &str, tlvs: &[u8]) -> String {
+    let length = u8::try_from(text.len()).expect("short");
+    let body =
+        [&b"\0\x01\x0184981234567\0\x05\0NEXO\0\x04\0\0\0\0\0\0\0\0"[..], &[length], text.as_bytes(), tlvs].concat();
+    let header = [u32::try_from(16 + body.len()).expect("short"), 5, 0, sequence].map(u32::to_be_bytes);
+    [header.as_flattened(), &body].concat().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_smscs_own_words_and_where_it_names_the_network_are_settings() {
+    if !is_prepared() {
+        return;
+    }
+    let more =
+        "network_tlv = 0x1403\nnetwork_key = \"mccmnc\"\nreceipt_words = { failed = { NO_ROUTE = \"wrong_network\" } }";
+    let mut bed = Bed::made(more).await;
+    let tlv = b"\x14\x03\0\x0645204\0";
+    for (sequence, text, tlvs, state, network) in [
+        (1, "id:1 stat:NO_ROUTE", &tlv[..], ReceiptState::Failed(FailureClass::WrongNetwork), Some("45204")),
+        (2, "id:2 stat:DELIVRD mccmnc:452-01", &[], ReceiptState::Delivered, Some("45201")),
+        (3, "id:3 stat:BLOCKED", &[], ReceiptState::InProgress, None),
+    ] {
+        bed.smsc.tell(&format!("raw {}", deliver(sequence, text, tlvs))).await;
+        assert_eq!(bed.smsc.sees("deliver_sm_resp").await["status"], 0);
+        let receipt = bed.sink.receipts().pop().expect("told before it is answered");
+        assert_eq!((receipt.state, receipt.network), (state, network.and_then(NetworkCode::parse)), "{text}");
+    }
     bed.stop().await;
 }
 

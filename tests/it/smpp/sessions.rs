@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use nexo_route::carrier::upstream::{Health, Outcome, ReceiptState};
+use nexo_route::config::SecretText;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use super::bed::{Bed, attempt};
+use super::bed::{Bed, Sink, attempt, config, link};
 use super::peer::{Smsc, is_prepared};
 
 /// Trap 14.
@@ -25,6 +26,27 @@ async fn a_wrong_password_is_said_and_not_tried_again_soon_by_any_connection() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(bed.smsc.all("bind").is_empty(), "it waits a minute");
     bed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_with_a_long_name_and_a_long_password_binds() {
+    if !is_prepared() {
+        return;
+    }
+    let (system_id, password) = ("operator-nexo-production-0000000001".to_owned(), "p4ss".repeat(16));
+    for bind in ["transceiver", "transmitter_receiver"] {
+        let mut smsc = Smsc::start(0, None).await;
+        smsc.tell(&format!("password {password}")).await;
+        let mut config = config(smsc.port, &format!("bind = \"{bind}\""));
+        config.system_id.clone_from(&system_id);
+        config.password = SecretText::new(&password);
+        let sink = Sink::default();
+        let mut bed = Bed { smsc, link: link(&config, &sink), sink };
+        bed.is(Health::Up).await;
+        assert_eq!(bed.smsc.sees("bind").await["system_id"], system_id.as_str());
+        assert_eq!(bed.dispatch(&attempt("90", 5_000)).await, Outcome::Accepted);
+        bed.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,3 +148,17 @@ proptest! {
         prop_assert_eq!(Delivery { is_poison: true, ..strict }, lenient);
     }
 }
+
+#[test]
+fn a_tlv_of_anybodys_is_found_whether_or_not_the_rest_can_be_read() {
+    let network = tlv(0x1403, b"45204\0");
+    let tail = [tlv(0x427, &[2]), network.clone(), tlv(0x1403, b"45201")].concat();
+    let deliver = frame(command::DELIVER_SM, 0, &deliver_body(4, b"84901", TEXT, &tail));
+    assert_eq!(super::tlv(&deliver, 0x1403).as_deref(), Some(&b"45204\0"[..]), "the first");
+    assert_eq!(super::tlv(&deliver, 0x1404), None);
+    let poison = deliver_body(4, b"84\xE9901", TEXT, &network);
+    assert_eq!(super::tlv(&frame(command::DELIVER_SM, 0, &poison), 0x1403).as_deref(), Some(&b"45204\0"[..]));
+    let data = [&b"\0\x01\x0184901\0\x05\0NEXO\0\x04\0\0"[..], &network].concat();
+    assert_eq!(super::tlv(&frame(command::DATA_SM, 0, &data), 0x1403).as_deref(), Some(&b"45204\0"[..]));
+    assert_eq!(super::tlv(&frame(command::DELIVER_SM, 0, &[0, 1]), 0x1403), None);
+}

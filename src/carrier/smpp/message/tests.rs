@@ -46,3 +46,22 @@ fn a_bind_of_each_kind() {
         assert_eq!((pdu[7], &pdu[16..]), (command, &b"nexo\0\0OTP\0\x34\0\0\0"[..]));
     }
 }
+
+#[test]
+fn a_bind_holds_longer_names_and_passwords_than_the_book() {
+    let file = std::env::temp_dir().join(format!("nexo-bind-{:016x}", rand::random::<u64>()));
+    let (system_id, secret) = ("s".repeat(64), "p".repeat(64));
+    std::fs::write(&file, &secret).expect("written");
+    let text = format!(
+        "address = \"localhost:2775\"\nsystem_id = \"{system_id}\"\nsender = \"NEXO\"\nlong_credentials = true\n\
+         password = {{ file = {file:?} }}"
+    );
+    let config: SmppConfig = toml::from_str(&text).expect("valid");
+    std::fs::remove_file(file).expect("removed");
+    let pdu = bind(&config, Role::Transceiver, 7).expect("fits");
+    let body = [system_id.as_bytes(), b"\0", secret.as_bytes(), b"\0\0\x34\0\0\0"].concat();
+    assert_eq!(pdu[..16], [0, 0, 0, 151, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7]);
+    assert_eq!((&pdu[16..], pdu.len()), (&body[..], 151));
+    let wrong = SmppConfig { system_id: "a\0b".into(), ..config };
+    assert!(bind(&wrong, Role::Receiver, 1).is_err(), "no NUL ends it early");
+}

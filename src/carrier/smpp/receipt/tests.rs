@@ -3,18 +3,28 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::carrier::smpp::samples::config;
 
 const FAILED: fn(FailureClass) -> ReceiptState = ReceiptState::Failed;
 
 fn of(delivery: &Delivery) -> Report {
-    report(delivery, &UpstreamId("smsc".into()), IdBase::Auto, |address| is_same(address, "84901234567"))
+    with(delivery, None, "senders = { mobifone = \"+84901234567\" }")
+}
+
+/// What a delivery reports where the settings say `more`.
+fn with(delivery: &Delivery, network: Option<&[u8]>, more: &str) -> Report {
+    report(delivery, network, &UpstreamId("smsc".into()), &config(more))
+}
+
+fn told(report: Report) -> (Receipt, Option<String>) {
+    match report {
+        Report::Receipt { receipt, unknown_word } => (receipt, unknown_word),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn receipt(delivery: &Delivery) -> Receipt {
-    match of(delivery) {
-        Report::Receipt(receipt) => receipt,
-        other => panic!("{other:?}"),
-    }
+    told(of(delivery)).0
 }
 
 fn text(esm_class: u8, text: &str) -> Delivery {
@@ -92,7 +102,7 @@ fn a_network_that_knows_no_such_subscriber_says_that_the_number_is_wrong() {
 
 #[test]
 fn a_text_alone_is_enough_and_a_message_is_none() {
-    assert!(matches!(of(&text(0, "id:1 stat:DELIVRD")), Report::Receipt(_)));
+    assert!(matches!(of(&text(0, "id:1 stat:DELIVRD")), Report::Receipt { .. }));
     for mobile in ["Xin chao", "id:1", "stat:DELIVRD", ""] {
         assert_eq!(of(&text(0, mobile)), Report::Message, "{mobile}");
     }
@@ -148,5 +158,79 @@ fn no_code_is_taken_for_a_status_or_a_name() {
         let kept = format!("{} {references:?}", receipt.status.as_str());
         assert!(!kept.contains("482917"), "{said}: {kept}");
         assert_eq!(references[0].as_str(), "12");
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_in_progress_and_said() {
+    for (word, shown) in [
+        ("BLOCKED", "BLOCKED"),
+        ("NO_ROUTE", "NO_ROUTE"),
+        ("CANCELED", "CANCELED"),
+        ("not_delivered", "NOT_DELIVERED"),
+        ("DELIVERY_FAILED", "DELIVERY_FAILED"),
+        ("BLOCKED482917", "BLOCKED"),
+        ("482917", "4829"),
+    ] {
+        let (receipt, unknown) = told(of(&text(4, &format!("id:1 stat:{word}"))));
+        assert_eq!((receipt.state, unknown.as_deref()), (ReceiptState::InProgress, Some(shown)), "{word}");
+        assert_eq!(receipt.status.as_str(), shown);
+    }
+    for word in ["ENROUTE", "ACCEPTD", "accepted", "BUFFRED", "SCHEDULED", "DELIVRD", "UNDELIV", "EXPIRED"] {
+        assert_eq!(told(of(&text(4, &format!("id:1 stat:{word}")))).1, None, "{word}");
+    }
+    let silent = Delivery { receipted_id: Some("7".into()), ..text(4, "") };
+    assert_eq!(told(of(&silent)).1.as_deref(), Some("no state"));
+    assert_eq!(told(of(&text(0x20, "id:1 stat:BLOCKED"))).1, None, "it calls itself intermediate");
+    let number = Delivery { message_state: Some(99), ..text(4, "id:8") };
+    assert_eq!(told(of(&number)).1.as_deref(), Some("no state"));
+}
+
+#[test]
+fn the_words_of_the_settings_go_before_those_of_the_book() {
+    use FailureClass::{Expired, Rejected, Unreachable, WrongNetwork};
+    let words = "[receipt_words]\ndelivered = [\"D|OK\", \"dlvrd\"]\nin_progress = [\"UNKNOWN\", \"QUEUED\"]\n\
+                 failed = { BLOCKED = \"rejected\", NO_ROUTE = \"wrong_network\", CANCELED = \"expired\", \
+                 NOT_DELIVERED = \"unreachable\", 005 = \"unreachable\", 99 = \"expired\" }";
+    for (word, state, shown) in [
+        ("BLOCKED", FAILED(Rejected), "BLOCKED"),
+        ("blocked|17", FAILED(Rejected), "BLOCKED"),
+        ("no_route", FAILED(WrongNetwork), "NO_ROUTE"),
+        ("CANCELED", FAILED(Expired), "CANCELED"),
+        ("NOT_DELIVERED", FAILED(Unreachable), "NOT_DELIVERED"),
+        ("005", FAILED(Unreachable), "005"),
+        ("d|ok", ReceiptState::Delivered, "D|OK"),
+        ("DLVRD", ReceiptState::Delivered, "dlvrd"),
+        ("UNKNOWN", ReceiptState::InProgress, "UNKNOWN"),
+        ("queued", ReceiptState::InProgress, "QUEUED"),
+        ("EXPIRED", FAILED(Expired), "EXPIRED"),
+        ("DELIVRD", ReceiptState::Delivered, "DELIVRD"),
+    ] {
+        let (receipt, unknown) = told(with(&text(4, &format!("id:1 stat:{word}")), None, words));
+        assert_eq!((receipt.state, receipt.status.as_str(), unknown), (state, shown, None), "{word}");
+    }
+    for (message_state, state) in [(99, FAILED(Expired)), (7, ReceiptState::InProgress), (2, ReceiptState::Delivered)] {
+        let delivery = Delivery { message_state: Some(message_state), ..text(4, "id:1 stat:BLOCKED") };
+        assert_eq!(told(with(&delivery, None, words)).0.state, state, "{message_state}");
+    }
+    let intermediate = told(with(&text(0x20, "id:1 stat:BLOCKED"), None, words)).0;
+    assert_eq!(intermediate.state, ReceiptState::InProgress, "whatever it says");
+}
+
+#[test]
+fn the_network_is_where_the_settings_say() {
+    let viettel = NetworkCode::parse("452-04");
+    let said = text(4, "id:1 stat:DELIVRD mccmnc:452-04 err:000");
+    let of = |delivery: &Delivery, tlv: Option<&[u8]>, more: &str| told(with(delivery, tlv, more)).0.network;
+    assert_eq!(of(&said, None, ""), None, "nobody said where");
+    assert_eq!(of(&said, None, "network_key = \"MCCMNC\""), viettel);
+    assert_eq!(of(&said, None, "network_key = \"net\""), None);
+    for value in [&b"45204"[..], b"45204\0", b"452-04\0", b" 452 04"] {
+        assert_eq!(of(&text(4, "id:1 stat:DELIVRD"), Some(value), "network_tlv = 0x1403"), viettel, "{value:?}");
+    }
+    for value in [&b""[..], b"\0", b"viettel", b"\x54\xF2\x40", b"\xFF\xFF\xFF\xFF\xFF"] {
+        assert_eq!(of(&text(4, "id:1 stat:DELIVRD"), Some(value), "network_tlv = 0x1403"), None, "{value:?}");
+        let both = "network_tlv = 0x1403\nnetwork_key = \"mccmnc\"";
+        assert_eq!(of(&said, Some(value), both), viettel, "the text, where the TLV says nothing");
     }
 }

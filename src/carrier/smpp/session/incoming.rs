@@ -15,8 +15,10 @@ use crate::carrier::smpp::codec::{self, Delivery, Incoming, command};
 use crate::carrier::smpp::forms::{Told, forms};
 use crate::carrier::smpp::framing::{Frame, Header};
 use crate::carrier::smpp::line::Job;
-use crate::carrier::smpp::receipt::{Report, is_same, report};
-use crate::carrier::smpp::status::{INVALID_COMMAND, Meaning, OK, THROTTLED, UNKNOWN_ERROR, meaning};
+use crate::carrier::smpp::receipt::{Report, report};
+use crate::carrier::smpp::status::{
+    INVALID_COMMAND, Meaning, OK, TEMPORARY_APP_ERROR, THROTTLED, UNKNOWN_ERROR, meaning,
+};
 use crate::carrier::smpp::tempo::Whose;
 use crate::carrier::smpp::window::{Answered, Identity};
 use crate::carrier::smpp::{message, naming};
@@ -34,7 +36,7 @@ impl Session {
                 let status = if status == OK { UNKNOWN_ERROR } else { status };
                 self.submit_answered(sequence, status, None);
             }
-            Incoming::Delivery(delivery) => self.delivered(command, sequence, &delivery),
+            Incoming::Delivery(delivery) => self.delivered(frame, &delivery),
             Incoming::Unreadable => {
                 self.shared.meter.poison();
                 self.shared.meter.delivery("unreadable");
@@ -172,24 +174,24 @@ impl Session {
     }
 
     /// A `deliver_sm` or `data_sm`: a receipt is answered when it is durable, anything else at once.
-    fn delivered(&mut self, command: u32, sequence: u32, delivery: &Delivery) {
-        let shared = &self.shared;
+    fn delivered(&mut self, frame: &Frame, delivery: &Delivery) {
+        let (Header { command, sequence, .. }, shared) = (frame.header, &self.shared);
         if delivery.is_poison {
             shared.meter.poison();
         }
         let config = &shared.config;
-        let is_sender = |address: &str| {
-            is_same(&config.sender.address, address)
-                || config.senders.values().any(|sender| is_same(&sender.address, address))
-        };
-        let receipt = match report(delivery, &shared.id, config.id_base, is_sender) {
-            Report::Receipt(receipt) => receipt,
+        let network = config.network_tlv.and_then(|tag| codec::tlv(frame, tag));
+        let (receipt, unknown_word) = match report(delivery, network.as_deref(), &shared.id, config) {
+            Report::Receipt { receipt, unknown_word } => (receipt, unknown_word),
             other => {
                 shared.meter.delivery(if other == Report::Message { "message" } else { "nameless" });
                 return self.outbox.push(message::answer(delivery_answer(command), OK, sequence), None);
             }
         };
-        shared.meter.delivery("receipt");
+        match &unknown_word {
+            None => shared.meter.delivery("receipt"),
+            Some(word) => shared.meter.unknown_word(word),
+        }
         if receipt.state != ReceiptState::InProgress
             && let Subject::Reference { references, .. } = &receipt.subject
             && let Some(took) = shared.recent.ended(references)
@@ -199,9 +201,20 @@ impl Session {
         let put = shared.sink.put(receipt);
         self.puts.push(put.map(move |result| Stored { command, sequence, result }).boxed());
     }
+
+    /// Answers a delivery whose fate is known.
+    pub(super) fn answer_stored(&mut self, Stored { command, sequence, result }: Stored) {
+        let status = if result.is_ok() {
+            OK
+        } else {
+            self.shared.meter.delivery("not_durable");
+            TEMPORARY_APP_ERROR
+        };
+        self.outbox.push(message::answer(delivery_answer(command), status, sequence), None);
+    }
 }
 
 /// The answer to a `deliver_sm` or a `data_sm`.
-pub(super) fn delivery_answer(command: u32) -> Pdu {
+fn delivery_answer(command: u32) -> Pdu {
     if command == command::DATA_SM { DataSmResp::default().into() } else { DeliverSmResp::default().into() }
 }

@@ -55,8 +55,8 @@ impl Bed {
         let (ours, theirs) = duplex(octets);
         let socket: Box<dyn Socket> = Box::new(ours);
         let parts = (connection, Role::Transceiver);
-        let session =
-            Session::new(&self.shared, parts, tokio::io::split(socket), Frames::default(), Sequence::starting_at(1));
+        let (received, sequence) = ((Vec::new(), Frames::default()), Sequence::starting_at(1));
+        let session = Session::new(&self.shared, parts, tokio::io::split(socket), received, sequence);
         let runs = self.shared.tasks.spawn(session.run());
         settle().await;
         (Peer(theirs), runs)

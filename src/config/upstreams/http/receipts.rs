@@ -10,6 +10,7 @@ use super::Hmac;
 use super::answers::{Class, Pointer};
 use super::template::{Placeholder, Template};
 use crate::config::SecretText;
+use crate::config::upstreams::stands_twice;
 use crate::domain::allowlist::Allowlist;
 use crate::domain::endpoint_url::EndpointUrl;
 
@@ -237,14 +238,7 @@ impl ReceiptMapping {
             return Err(format!("{section}.delivered is empty: nothing would ever be delivered"));
         }
         let failed = self.failed.iter().map(|(word, _)| word);
-        let mut words: Vec<String> = Vec::new();
-        for word in self.delivered.iter().chain(&self.in_progress).chain(failed) {
-            let word = word.to_ascii_lowercase();
-            if words.contains(&word) {
-                return Err(format!("{section}: {word:?} stands twice among delivered, in_progress and failed"));
-            }
-            words.push(word);
-        }
-        Ok(())
+        let words = self.delivered.iter().chain(&self.in_progress).chain(failed);
+        stands_twice(words.map(String::as_str)).map_or(Ok(()), |why| Err(format!("{section}: {why}")))
     }
 }

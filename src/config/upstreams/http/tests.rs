@@ -113,6 +113,23 @@ fn what_a_signed_callback_says_stands_in_its_body() {
 }
 
 #[test]
+fn an_address_for_callbacks_that_no_provider_can_read_is_refused() {
+    let of = |url: &str| format!("{URL}{NONE}{CODE}callback_url = {url:?}");
+    for url in ["https://x/callbacks/y", "http://[::1]:8090/callbacks/y?attempt={attempt_id}"] {
+        read(&of(url)).expect(url);
+    }
+    for (url, why) in [
+        ("otp.example.com/callbacks/y", "callback_url: the URL must start with https://"),
+        ("htps://otp.example.com/callbacks/y", "callback_url: the URL must start with https://"),
+        ("http://::1:8090/callbacks/y", "callback_url: the host"),
+        ("https://otp.example.com:99999/callbacks/y", "callback_url: the port"),
+    ] {
+        let refused = refused(&of(url));
+        assert!(refused.starts_with(why), "{url}: {refused}");
+    }
+}
+
+#[test]
 fn the_secret_of_a_callbacks_url_is_a_placeholder_there() {
     let query = "query = { name = \"key\", value = { file = \".rustfmt.toml\" } }, ";
     let callback = |proof: &str, url: &str| {

@@ -209,7 +209,11 @@ impl HttpConfig {
             Some(secret) if url.render(|_| "".into()).contains(secret) => {
                 Err("callback_url: the secret of callback.query is written as {callback_secret}".to_owned())
             }
-            _ => Ok(()),
+            // A provider that cannot read it brings no receipt at all.
+            _ => match EndpointUrl::parse(&url.render(|_| "x".into())) {
+                Ok(_) => Ok(()),
+                Err(why) => Err(format!("callback_url: {why}")),
+            },
         }
     }
 }

@@ -4,12 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{BindMode, IdBase, Receipts, Sender, SmppConfig, SmppTls, Validity};
+use super::{BindMode, IdBase, ReceiptWords, Receipts, Sender, SmppConfig, SmppTls, Validity};
 use crate::config::{SecretText, trimmed};
+use crate::domain::host_port::{self, is_name_or_address};
 use crate::domain::short_text::{AlphabetChoice, ShortText};
 
 /// Short enough that a link is back within 15 seconds of its SMSC.
 const RECONNECT_MAX_MS: u64 = 4_000;
+/// The lengths of SMPP 3.4 §5.2.1 and §5.2.2, without the NUL that ends each.
+const SYSTEM_ID_LEN_MAX: usize = 15;
+const PASSWORD_LEN_MAX: usize = 8;
+/// What both may have where an SMSC keeps to no such length.
+const LONG_CREDENTIALS_LEN_MAX: usize = 64;
+/// Below `dispatch.attempt_timeout_ms` together with `dispatch.dispatch_within_ms`, as these are where nothing is said.
+const RESPONSE_TIMEOUT_MS: u64 = 6_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +27,8 @@ pub(super) struct Written {
     tls: Option<SmppTls>,
     system_id: String,
     password: Option<SecretText>,
+    #[serde(default)]
+    long_credentials: bool,
     #[serde(default)]
     system_type: String,
     #[serde(default)]
@@ -49,10 +59,14 @@ pub(super) struct Written {
     #[serde(default)]
     receipts: Receipts,
     #[serde(default)]
+    receipt_words: ReceiptWords,
+    network_tlv: Option<u16>,
+    network_key: Option<String>,
+    #[serde(default)]
     per_phone_gap_ms: u64,
     #[serde(default = "ten_seconds")]
     connect_timeout_ms: u64,
-    #[serde(default = "ten_seconds")]
+    #[serde(default = "response_timeout")]
     response_timeout_ms: u64,
     #[serde(default = "thirty_seconds")]
     enquire_idle_ms: u64,
@@ -99,6 +113,10 @@ fn reconnect_max(min_ms: u64, written_ms: Option<u64>) -> u64 {
 
 const fn ten_seconds() -> u64 {
     10_000
+}
+
+const fn response_timeout() -> u64 {
+    RESPONSE_TIMEOUT_MS
 }
 
 const fn thirty_seconds() -> u64 {
@@ -154,7 +172,7 @@ impl TryFrom<Written> for SmppConfig {
             return Err(problems.0.join("; "));
         }
         Ok(Self {
-            address: written.address,
+            address: written.address.trim().to_owned(),
             tls: written.tls,
             system_id: written.system_id,
             password: written.password,
@@ -170,6 +188,9 @@ impl TryFrom<Written> for SmppConfig {
             validity: written.validity,
             id_base: written.id_base,
             receipts: written.receipts,
+            receipt_words: written.receipt_words,
+            network_tlv: written.network_tlv,
+            network_key: written.network_key.map(|key| format!("{key}:")),
             per_phone_gap_ms: written.per_phone_gap_ms,
             connect_timeout_ms: written.connect_timeout_ms,
             response_timeout_ms: written.response_timeout_ms,
@@ -185,14 +206,14 @@ impl TryFrom<Written> for SmppConfig {
 
 /// The rules of single fields. The lengths are those of SMPP 3.4 §5.2, without the NUL that ends each.
 fn check(written: &Written, problems: &mut Problems) {
-    let port = written.address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    let port = port.and_then(|(_, port)| port.parse::<u16>().ok()).filter(|port| *port > 0);
-    problems.unless(port.is_some(), "address", "must be HOST:PORT");
-    problems.text("system_id", &written.system_id, 1, 15);
-    if let Some(password) = &written.password {
-        let fits = password.expose().len() <= 8 && password.expose().is_ascii();
-        problems.unless(fits, "password", "must be at most 8 characters of ASCII");
+    if let Err(why) = host_port::check(written.address.trim()) {
+        problems.unless(false, "address", &why.to_string());
     }
+    if let Some(name) = written.tls.as_ref().and_then(|tls| tls.server_name.as_deref()) {
+        problems.unless(is_name_or_address(name), "tls.server_name", "must be the name or address on the certificate");
+    }
+    credentials(written, problems);
+    receipts(written, problems);
     problems.text("system_type", &written.system_type, 0, 12);
     problems.text("service_type", &written.service_type, 0, 5);
     problems.unless((1..=32).contains(&written.binds), "binds", "must be between 1 and 32");
@@ -209,6 +230,41 @@ fn check(written: &Written, problems: &mut Problems) {
     // An SMSC locks an account that knocks with a wrong password.
     problems.within("refused_wait_ms", written.refused_wait_ms, 60_000, 300_000);
     problems.within("first_sequence", written.first_sequence.into(), 1, 0x7FFF_FFFF);
+}
+
+fn credentials(written: &Written, problems: &mut Problems) {
+    let is_long = written.long_credentials;
+    let password = written.password.as_ref().map_or("", SecretText::expose);
+    for (field, text, len_min, len_max) in
+        [("system_id", written.system_id.as_str(), 1, SYSTEM_ID_LEN_MAX), ("password", password, 0, PASSWORD_LEN_MAX)]
+    {
+        let allowed = if is_long { LONG_CREDENTIALS_LEN_MAX } else { len_max };
+        // No NUL, which would end it on the wire, and nothing else that cannot be seen.
+        let is_visible = text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        let mut rule = format!("must be {len_min} to {allowed} characters of ASCII");
+        if !is_long && text.len() > len_max {
+            rule.push_str(&format!(
+                "; up to {LONG_CREDENTIALS_LEN_MAX} with long_credentials = true, where the SMSC takes them"
+            ));
+        }
+        problems.unless((len_min..=allowed).contains(&text.len()) && is_visible, field, &rule);
+    }
+}
+
+fn receipts(written: &Written, problems: &mut Problems) {
+    if let Err(why) = written.receipt_words.check() {
+        problems.unless(false, "receipt_words", &why);
+    }
+    problems.unless(written.network_tlv != Some(0), "network_tlv", "must be a tag from 1 to 65535");
+    let is_key = |key: &str| {
+        (1..=20).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    };
+    let key = written.network_key.as_deref();
+    problems.unless(
+        key.is_none_or(is_key),
+        "network_key",
+        "must be 1 to 20 letters, digits, - and _, without the colon",
+    );
 }
 
 fn senders(written: &Written, problems: &mut Problems) -> (Sender, BTreeMap<String, Sender>) {

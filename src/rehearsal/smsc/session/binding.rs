@@ -6,6 +6,7 @@ use rusmpp::values::InterfaceVersion;
 use rusmpp::{CommandStatus, Pdu};
 
 use super::{Role, Session};
+use crate::carrier::smpp::framing::{Frame, Header};
 use crate::rehearsal::smsc::wire;
 
 /// What the centre calls itself.
@@ -13,21 +14,19 @@ const SYSTEM_ID: &[u8] = b"NEXOSMSC\0";
 
 impl Session {
     /// Answers a bind; a wrong one ends the connection.
-    pub(super) fn bind(&mut self, sequence: u32, id: u32, pdu: Option<&Pdu>) {
-        let (role, system_id, password) = match pdu {
-            Some(Pdu::BindTransmitter(bind)) => (Role::Transmitter, &bind.system_id, &bind.password),
-            Some(Pdu::BindReceiver(bind)) => (Role::Receiver, &bind.system_id, &bind.password),
-            Some(Pdu::BindTransceiver(bind)) => (Role::Transceiver, &bind.system_id, &bind.password),
-            _ => return self.refuse_bind(id, CommandStatus::EsmeRbindfail, sequence),
+    pub(super) fn bind(&mut self, role: Role, frame: &Frame) {
+        let Header { command: id, sequence, .. } = frame.header;
+        let Some((system_id, password)) = wire::credentials(frame) else {
+            return self.refuse_bind(id, CommandStatus::EsmeRbindfail, sequence);
         };
         let settings = &self.centre.settings;
         if self.role.is_some() {
             return wire::put_refusal(&mut self.out, id, CommandStatus::EsmeRalybnd, sequence);
         }
-        if system_id.as_str() != settings.system_id {
+        if system_id != settings.system_id {
             return self.refuse_bind(id, CommandStatus::EsmeRinvsysid, sequence);
         }
-        if password.as_str() != settings.password {
+        if password != settings.password {
             return self.refuse_bind(id, CommandStatus::EsmeRinvpaswd, sequence);
         }
         let own = COctetString::from_static_slice(SYSTEM_ID).unwrap_or_default();
