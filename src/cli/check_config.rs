@@ -18,6 +18,8 @@ struct Checked {
     set: Vec<Setting>,
     /// Upstreams that no carrier uses.
     unused: Vec<String>,
+    /// What can be meant, and often is a mistake.
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -41,5 +43,10 @@ pub(super) fn run(config: Option<&Path>) -> Result<Answer, CliError> {
     for upstream in &unused {
         text.push_str(&format!("\n  upstream.{upstream} is used by no carrier: it is not started"));
     }
-    Ok(Answer::new(&Checked { ok: true, engine, set, unused }, text))
+    let warnings = table.warnings().map(|(id, why)| format!("upstream.{}.{why}", id.as_str()));
+    let warnings: Vec<String> = warnings.collect();
+    for warning in &warnings {
+        text.push_str(&format!("\n  warning: {warning}"));
+    }
+    Ok(Answer::new(&Checked { ok: true, engine, set, unused, warnings }, text))
 }

@@ -161,9 +161,9 @@ declare! {
     Counter: pub const HTTP_LINK_UNFORESEEN: &str = "nexo_http_link_unforeseen_total";
     /// Attempts that were accepted without the name by which alone their receipts can come, by link: they are refunded in time.
     Counter: pub const HTTP_LINK_UNNAMED: &str = "nexo_http_link_unnamed_total";
-    /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, throttled, no_place, gave_up).
+    /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, throttled, no_place, gave_up, unreadable, unseen).
     Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
-    /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, unreadable, not_durable).
+    /// Receipts of callbacks (taken, unknown_word, unreadable), and callbacks (empty, unseen, forbidden, unproven, too_large, too_many, not_durable), by upstream and result.
     Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
 
     // ---- carrier: SMPP links

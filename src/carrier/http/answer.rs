@@ -45,7 +45,7 @@ pub(super) struct Judged {
 
 /// What `answer` to a request with `code` means.
 pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Judged {
-    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let body = json(&answer.body);
     let plain = CarrierStatus::clean(&format!("HTTP {}", answer.status));
     // A page that came instead of the API is no yes, unless the rule looks into it: HTML is no JSON, so none that does matches.
     let is_page = |rule: &AnswerRule| rule.means == Answered::Accepted && rule.at.is_none() && answer.is_html;
@@ -120,6 +120,11 @@ fn is(value: &Value, wanted: &Scalar) -> bool {
         (Value::Number(value), Scalar::Text(wanted)) => value.to_string() == *wanted,
         _ => false,
     }
+}
+
+/// What `body` is as JSON.
+pub(super) fn json(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok()
 }
 
 /// A text or a number, as text.

@@ -23,6 +23,8 @@ pub(super) struct Meters {
     unnamed: Counter,
     /// Somebody was told of the first one that had no name.
     unnamed_told: AtomicBool,
+    /// The log has told of an answer with more receipts than the settings see.
+    unseen_told: AtomicBool,
 }
 
 impl Meters {
@@ -35,6 +37,7 @@ impl Meters {
             unforeseen: counter!(names::HTTP_LINK_UNFORESEEN, "link" => name()),
             unnamed: counter!(names::HTTP_LINK_UNNAMED, "link" => name()),
             unnamed_told: AtomicBool::new(false),
+            unseen_told: AtomicBool::new(false),
             id: id.clone(),
         }
     }
@@ -69,6 +72,15 @@ impl Meters {
                 link,
                 "an attempt was accepted without the name that its receipt would bear: it will be refunded"
             );
+        }
+    }
+
+    /// An answer to a poll holds more receipts than the settings see.
+    pub(super) fn unseen(&self, list: &str) {
+        self.polled("unseen");
+        if !self.unseen_told.swap(true, Ordering::Relaxed) {
+            let link = self.id.as_str();
+            tracing::warn!(link, list, "the answer to a poll holds more receipts than the pointers see: set poll.each");
         }
     }
 

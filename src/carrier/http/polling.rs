@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
-use super::receipt::{self, Told};
+use super::receipt::{self, Heard, Told};
 use super::request::Prepared;
 use super::throttle::Throttle;
 use crate::carrier::pace::Pace;
@@ -64,10 +65,19 @@ impl Polls {
     }
 }
 
+/// An attempt whose receipt is awaited.
+struct Awaited {
+    prepared: Prepared,
+    subject: Subject,
+    reference: Reference,
+    settle_by: Instant,
+}
+
 /// What came of one request.
 #[derive(Debug)]
 enum Asked {
-    Told(Told),
+    /// Not empty.
+    Told(Vec<Told>),
     /// An answer that says nothing yet.
     Nothing,
     /// No answer, or one that tells to ask less.
@@ -83,22 +93,23 @@ impl Shared {
         };
         let subject = Subject::Attempt { delivery: attempt.delivery, channel: attempt.channel };
         let prepared = Prepared::of_poll(&self.config, &config.path, reference);
-        let (every, settle_by) = (config.every, attempt.settle_by);
+        let of = Awaited { prepared, subject, reference: reference.clone(), settle_by: attempt.settle_by };
+        let every = config.every;
         let shared = Arc::clone(self);
         self.tasks.spawn_on(
             async move {
                 let _awaited = awaited;
-                let asking = shared.ask(&prepared, &subject, every, settle_by);
-                if shared.closed.run_until_cancelled(asking).await.is_none() {
+                if shared.closed.run_until_cancelled(shared.ask(&of, every)).await.is_none() {
                     // Nobody will: what the provider knows already is not given away.
-                    shared.cut.run_until_cancelled(shared.ask_last(&prepared, &subject, settle_by)).await;
+                    shared.cut.run_until_cancelled(shared.ask_last(&of)).await;
                 }
             },
             &self.runtime,
         );
     }
 
-    async fn ask(&self, prepared: &Prepared, subject: &Subject, every: Duration, settle_by: Instant) {
+    async fn ask(&self, of: &Awaited, every: Duration) {
+        let settle_by = of.settle_by;
         let (mut said, mut pause) = (None, every);
         let last_look = settle_by.checked_sub(LAST_LOOK).unwrap_or(settle_by);
         while Instant::now() < last_look {
@@ -106,8 +117,8 @@ impl Shared {
             if !self.polls.pass(settle_by).await {
                 break;
             }
-            let told = match self.ask_once(prepared, subject, settle_by).await {
-                Asked::Told(told) => told,
+            let own = match self.ask_once(of).await {
+                Asked::Told(told) => self.put_others(of, told).await,
                 Asked::Nothing => {
                     pause = every;
                     continue;
@@ -118,6 +129,7 @@ impl Shared {
                 }
             };
             pause = every;
+            let Some(told) = own else { continue };
             let is_end = told.receipt.state != ReceiptState::InProgress;
             // A word that is said again is no news.
             if said.as_ref() != Some(&told.receipt) {
@@ -131,26 +143,37 @@ impl Shared {
         self.meters.polled("gave_up");
     }
 
-    /// Asks when the link is closed already: an end is put, and nothing else.
-    async fn ask_last(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) {
-        if let Asked::Told(told) = self.ask_once(prepared, subject, settle_by).await
-            && told.receipt.state != ReceiptState::InProgress
+    /// Asks when the link is closed already: ends are put, and nothing else.
+    async fn ask_last(&self, of: &Awaited) {
+        if let Asked::Told(told) = self.ask_once(of).await
+            && let Some(own) = self.put_others(of, told).await
+            && own.receipt.state != ReceiptState::InProgress
         {
-            self.put(&told.receipt, settle_by).await;
+            self.put(&own.receipt, of.settle_by).await;
         }
     }
 
-    async fn ask_once(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) -> Asked {
+    /// Keeps what an answer tells of other attempts, which it may tell only once. What it tells of the one that was asked for: an
+    /// end, if there is one among it.
+    async fn put_others(&self, of: &Awaited, told: Vec<Told>) -> Option<Told> {
+        let (own, others): (Vec<Told>, Vec<Told>) =
+            told.into_iter().partition(|told| told.receipt.subject == of.subject);
+        join_all(others.iter().map(|told| self.put(&told.receipt, of.settle_by))).await;
+        let is_end = |told: &Told| told.receipt.state != ReceiptState::InProgress;
+        let end = own.iter().position(is_end).unwrap_or(own.len().saturating_sub(1));
+        own.into_iter().nth(end)
+    }
+
+    async fn ask_once(&self, of: &Awaited) -> Asked {
         let (Ok(_place), Some(poll)) = (self.polls.asking.acquire().await, &self.config.poll) else {
             return Asked::Trouble;
         };
         let sent_at = Instant::now();
-        let asked = match self.lines.exchange(settle_by, || prepared.request()).await {
+        let asked = match self.lines.exchange(of.settle_by, || of.prepared.request()).await {
             Ok(answer) => match answer.status {
                 200..=299 => {
                     self.polls.throttle.went_well();
-                    let told = receipt::of_poll(&poll.mapping, &self.id, subject.clone(), &answer.body);
-                    told.map_or(Asked::Nothing, Asked::Told)
+                    self.heard(receipt::of_poll(poll, &self.id, &of.subject, &of.reference, &answer.body))
                 }
                 429 => {
                     self.polls.throttle.slow_down(sent_at, answer.retry_after);
@@ -167,11 +190,22 @@ impl Shared {
             Err(_undone) => Asked::Trouble,
         };
         self.meters.polled(match &asked {
-            Asked::Told(Told { word_is_known: true, .. }) => "told",
+            Asked::Told(told) if told.iter().all(|told| told.word_is_known) => "told",
             Asked::Told(_) => "unknown_word",
             Asked::Nothing | Asked::Trouble => "no_answer",
         });
         asked
+    }
+
+    fn heard(&self, heard: Heard) -> Asked {
+        let Heard { told, unreadable, unseen } = heard;
+        if unreadable > 0 {
+            self.meters.polled("unreadable");
+        }
+        if let Some(list) = unseen {
+            self.meters.unseen(&list);
+        }
+        if told.is_empty() { Asked::Nothing } else { Asked::Told(told) }
     }
 
     async fn put(&self, receipt: &Receipt, settle_by: Instant) {
