@@ -39,6 +39,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0004_references.sql"),
         postgres: include_str!("migrations/postgres/0004_references.sql"),
     },
+    Migration {
+        version: 6,
+        name: "polls",
+        sqlite: include_str!("migrations/sqlite/0006_polls.sql"),
+        postgres: include_str!("migrations/postgres/0006_polls.sql"),
+    },
 ];
 
 const LEDGER_OF_STEPS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT \

@@ -163,6 +163,8 @@ declare! {
     Counter: pub const HTTP_LINK_UNNAMED: &str = "nexo_http_link_unnamed_total";
     /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, throttled, no_place, gave_up, unreadable, unseen).
     Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
+    /// Attempts whose receipt another node, or this one before its restart, asked for and this one asks for now, by link.
+    Counter: pub const HTTP_LINK_TAKEN_OVER: &str = "nexo_http_link_polls_taken_over_total";
     /// Receipts of callbacks (taken, unknown_word, unreadable), and callbacks (empty, unseen, forbidden, unproven, too_large, too_many, not_durable), by upstream and result.
     Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
 

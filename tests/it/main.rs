@@ -34,6 +34,7 @@ mod operators;
 mod outbox;
 mod outcomes;
 mod overload;
+mod polls;
 mod receivers;
 mod refund_on_failure;
 mod send_otp;

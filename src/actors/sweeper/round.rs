@@ -69,7 +69,7 @@ impl Rounds {
             cursor: None,
             caught_up: false,
             watermark_due: Instant::now(),
-            housekeeping: Housekeeping::new(config, keep_attempts, store),
+            housekeeping: Housekeeping::new(config, keep_attempts, longest_settle, store),
             swept: counter!(names::SWEPT),
             stuck: counter!(names::SWEEP_STUCK),
         }

@@ -21,6 +21,7 @@ pub(super) struct Meters {
     throttled: Counter,
     unforeseen: Counter,
     unnamed: Counter,
+    taken_over: Counter,
     /// Somebody was told of the first one that had no name.
     unnamed_told: AtomicBool,
     /// The log has told of an answer with more receipts than the settings see.
@@ -36,6 +37,7 @@ impl Meters {
             throttled: counter!(names::HTTP_LINK_THROTTLED, "link" => name()),
             unforeseen: counter!(names::HTTP_LINK_UNFORESEEN, "link" => name()),
             unnamed: counter!(names::HTTP_LINK_UNNAMED, "link" => name()),
+            taken_over: counter!(names::HTTP_LINK_TAKEN_OVER, "link" => name()),
             unnamed_told: AtomicBool::new(false),
             unseen_told: AtomicBool::new(false),
             id: id.clone(),
@@ -82,6 +84,10 @@ impl Meters {
             let link = self.id.as_str();
             tracing::warn!(link, list, "the answer to a poll holds more receipts than the pointers see: set poll.each");
         }
+    }
+
+    pub(super) fn taken_over(&self, attempts: usize) {
+        self.taken_over.increment(attempts as u64);
     }
 
     pub(super) fn polled(&self, result: &'static str) {

@@ -1,7 +1,8 @@
 //! Receipts that are fetched, for providers that bring none: asked for every now and then until the delivery settles.
 //!
 //! Who asks keeps a pace of the same size as attempts do, but its own: what waits to be asked for takes no attempt's place. Where
-//! there is no answer it asks ever less often, and always once more shortly before the end. What is asked for lives in memory: when the link is closed it is asked for once more, and after a restart by nobody; the delivery ends by its settle time.
+//! there is no answer it asks ever less often, and always once more shortly before the end. When the link is closed it asks once
+//! more; what has not ended by then, or when its daemon is killed, another one of its upstream asks for (`orphans`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,11 @@ impl Polls {
         }
     }
 
+    /// How many more receipts can be awaited.
+    pub(super) fn places(&self) -> usize {
+        self.awaited.available_permits()
+    }
+
     /// Waits until one more may be asked for; `false` if that is not before `settle_by`.
     async fn pass(&self, settle_by: Instant) -> bool {
         while let Some(Err(due)) = self.pace.as_ref().map(Pace::take) {
@@ -66,11 +72,11 @@ impl Polls {
 }
 
 /// An attempt whose receipt is awaited.
-struct Awaited {
-    prepared: Prepared,
-    subject: Subject,
-    reference: Reference,
-    settle_by: Instant,
+pub(super) struct Awaited {
+    pub(super) prepared: Prepared,
+    pub(super) subject: Subject,
+    pub(super) reference: Reference,
+    pub(super) settle_by: Instant,
 }
 
 /// What came of one request.
@@ -86,20 +92,25 @@ enum Asked {
 
 impl Shared {
     /// Asks for the receipt of `attempt`, which the provider calls `reference`, from now on.
-    pub(super) fn poll(self: &Arc<Self>, attempt: &Attempt, config: &PollConfig, reference: &Reference) {
+    pub(super) fn poll_attempt(self: &Arc<Self>, attempt: &Attempt, config: &PollConfig, reference: &Reference) {
+        let subject = Subject::Attempt { delivery: attempt.delivery, channel: attempt.channel };
+        let prepared = Prepared::of_poll(&self.config, &config.path, reference);
+        let (reference, settle_by) = (reference.clone(), attempt.settle_by);
+        self.poll(Awaited { prepared, subject, reference, settle_by }, config.every);
+    }
+
+    /// Asks for a receipt, the first time after `pause`.
+    pub(super) fn poll(self: &Arc<Self>, of: Awaited, pause: Duration) {
+        let Some(every) = self.config.poll.as_ref().map(|poll| poll.every) else { return };
         let Ok(awaited) = Arc::clone(&self.polls.awaited).try_acquire_owned() else {
             self.meters.polled("no_place");
             return;
         };
-        let subject = Subject::Attempt { delivery: attempt.delivery, channel: attempt.channel };
-        let prepared = Prepared::of_poll(&self.config, &config.path, reference);
-        let of = Awaited { prepared, subject, reference: reference.clone(), settle_by: attempt.settle_by };
-        let every = config.every;
         let shared = Arc::clone(self);
         self.tasks.spawn_on(
             async move {
                 let _awaited = awaited;
-                if shared.closed.run_until_cancelled(shared.ask(&of, every)).await.is_none() {
+                if shared.closed.run_until_cancelled(shared.ask(&of, pause, every)).await.is_none() {
                     // Nobody will: what the provider knows already is not given away.
                     shared.cut.run_until_cancelled(shared.ask_last(&of)).await;
                 }
@@ -108,9 +119,8 @@ impl Shared {
         );
     }
 
-    async fn ask(&self, of: &Awaited, every: Duration) {
-        let settle_by = of.settle_by;
-        let (mut said, mut pause) = (None, every);
+    async fn ask(&self, of: &Awaited, mut pause: Duration, every: Duration) {
+        let (settle_by, mut said) = (of.settle_by, None);
         let last_look = settle_by.checked_sub(LAST_LOOK).unwrap_or(settle_by);
         while Instant::now() < last_look {
             sleep_until((Instant::now() + pause).min(last_look)).await;
@@ -124,7 +134,7 @@ impl Shared {
                     continue;
                 }
                 Asked::Trouble => {
-                    pause = (pause * 2).min(every * SLOWER_MAX);
+                    pause = (pause.max(every) * 2).min(every * SLOWER_MAX);
                     continue;
                 }
             };

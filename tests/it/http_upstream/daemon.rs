@@ -63,11 +63,11 @@ pub(super) async fn written(
 }
 
 pub(super) async fn provider(running: &mut JoinSet<()>) -> SocketAddr {
-    let settings = Settings {
-        script: Script::default(),
-        phone_gap: std::time::Duration::from_secs(30),
-        callback_key: KEY.to_owned(),
-    };
+    provider_with(Script::default(), running).await
+}
+
+pub(super) async fn provider_with(script: Script, running: &mut JoinSet<()>) -> SocketAddr {
+    let settings = Settings { script, phone_gap: std::time::Duration::from_secs(30), callback_key: KEY.to_owned() };
     let provider = Provider::bind(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await.expect("binds");
     let address = provider.address().expect("bound");
     running.spawn(provider.run(std::future::pending()));
