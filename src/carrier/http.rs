@@ -6,7 +6,7 @@
 //! (`throttle`), and what cannot be reached is probed (`vitals`). Receipts are read by `receipt`, which callbacks bring to the
 //! edge and `polling` fetches; what another node asked for until it died comes by `orphans`. Attempts run as tasks of the link, so that a caller who stops waiting loses no answer.
 
-mod answer;
+pub(in crate::carrier) mod answer;
 pub(in crate::carrier) mod exchange;
 mod form;
 pub(in crate::carrier) mod line;

@@ -197,6 +197,8 @@ declare! {
     Counter: pub const RECEIPTS: &str = "nexo_receipts_total";
     /// Receipts that came before their attempt had a name, by upstream: they wait for it a minute.
     Counter: pub const RECEIPTS_PARKED: &str = "nexo_receipts_parked_total";
+    /// Receipts by an upstream that was given no attempt at their delivery, by that upstream: they change nothing. Its callback URL stands where another one's should.
+    Counter: pub const RECEIPTS_MISDIRECTED: &str = "nexo_receipts_misdirected_total";
     /// Receipts that waited a minute for an attempt that nobody named, by upstream: each may be a code that came and was refunded.
     Counter: pub const RECEIPTS_UNMATCHED: &str = "nexo_receipts_unmatched_total";
     /// Deliveries that this node ended, by state and carrier.

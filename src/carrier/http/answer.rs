@@ -123,8 +123,13 @@ fn is(value: &Value, wanted: &Scalar) -> bool {
 }
 
 /// What `body` is as JSON.
-pub(super) fn json(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice(body).ok()
+pub(in crate::carrier) fn json(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(without_mark(body)).ok()
+}
+
+/// `body` without the byte order mark that some servers put before it (RFC 8259 §8.1 lets a reader skip one).
+pub(super) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// A text or a number, as text.

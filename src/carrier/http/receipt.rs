@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::answer::{json, name_at, text_at};
+use super::answer::{json, name_at, text_at, without_mark};
 use super::form;
 use crate::carrier::upstream::{Receipt, ReceiptState, Subject};
 use crate::config::upstreams::http::{CallbackConfig, Form, Pointer, PollConfig, ReceiptMapping, Source};
@@ -170,7 +170,7 @@ fn unseen<'a>(pointers: impl Iterator<Item = &'a Pointer>, body: &Value) -> Opti
 /// another receipt's.
 fn form_as_json(config: &CallbackConfig, body: &[u8]) -> Result<Value, Unreadable> {
     let mut members = Map::new();
-    for (name, value) in form::pairs(body) {
+    for (name, value) in form::pairs(without_mark(body)) {
         let is_read =
             |(_, source): (_, &Source)| matches!(source, Source::Body(pointer) if pointer.is_to_member(&name));
         if members.contains_key(&name) && config.sources().any(is_read) {

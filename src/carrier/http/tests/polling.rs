@@ -37,10 +37,10 @@ async fn an_answer_may_tell_of_several_attempts() {
 }
 
 #[tokio::test]
-async fn without_names_all_of_an_answer_is_of_what_was_asked_for() {
+async fn without_names_and_behind_a_byte_order_mark_all_of_an_answer_is_of_what_was_asked_for() {
     let provider = Provider::start([
         Does::json("200 OK", r#"{"id":"A"}"#),
-        Does::json("200 OK", r#"[{"s":"queued"},{"s":"done"}]"#),
+        Does::json("200 OK", "\u{feff}[{\"s\":\"queued\"},{\"s\":\"done\"}]"),
     ])
     .await;
     let (link, sink) = link(&settings(&provider.address.to_string(), &polled(r#"each = "", status = "/s""#)));

@@ -110,6 +110,15 @@ fn what_stands_twice_is_refused_where_it_is_read() {
 }
 
 #[test]
+fn one_byte_order_mark_before_a_receipt_is_skipped() {
+    let json = "{\"id\":\"x\",\"to\":\"0981234567\",\"status\":\"delivered\"}";
+    for (form, body) in [("json", json), ("form", "id=x&to=0981234567&status=delivered")] {
+        assert_eq!(told(form, "", &format!("\u{feff}{body}")), told(form, "", body), "{form}");
+    }
+    assert_eq!(told("json", "", &format!("\u{feff}\u{feff}{json}")), Err(Unreadable::Body), "one, not two");
+}
+
+#[test]
 fn each_element_of_a_list_is_a_receipt() {
     let config = in_lists("each = \"/results\"\nreference = \"/messageId\"\nstatus = \"/status/groupId\"");
     let element = |id: &str| format!(r#"{{"messageId":"{id}","status":{{"groupId":3}}}}"#);
