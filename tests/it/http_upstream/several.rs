@@ -16,6 +16,7 @@ use crate::house::whole::logs;
 
 both_engines! {
     async fn every_receipt_of_one_callback_settles_its_delivery(engine: Engine) { several(engine).await }
+    async fn a_receipt_by_another_upstreams_url_is_counted_and_changes_nothing(engine: Engine) { misdirected(engine).await }
     async fn a_receipt_by_get_settles_and_its_query_is_in_no_log(engine: Engine) { by_get(engine).await }
 }
 
@@ -25,9 +26,13 @@ fn brings_nothing(example: &str) -> String {
 }
 
 async fn post(callbacks: SocketAddr, body: &serde_json::Value, status: u16) {
+    post_to("/callbacks/tkc", callbacks, body, status).await;
+}
+
+async fn post_to(path: &str, callbacks: SocketAddr, body: &serde_json::Value, status: u16) {
     let text = body.to_string();
     let signature = format!("sha256={}", *hex(&hmac_sha256(KEY.as_bytes(), &[text.as_bytes()])));
-    let request = Request::new("POST", "/callbacks/tkc").header("X-TKC-Signature", &signature).json(body);
+    let request = Request::new("POST", path).header("X-TKC-Signature", &signature).json(body);
     request.send(callbacks).await.expect("answers").expect(status);
 }
 
@@ -85,5 +90,30 @@ async fn by_get(engine: Engine) {
     Request::new("GET", &path(KEY)).send(callbacks).await.expect("answers").expect(200);
     assert_eq!(customer.delivery(&id).await["status"], "delivered");
     assert!(!logs().contains(&marker), "a query bears the secret");
+    house.finish().await;
+}
+
+async fn misdirected(engine: Engine) {
+    let mut running = JoinSet::new();
+    let twice = |example: String| {
+        let one = brings_nothing(&example);
+        let two = one.replace("upstream.tkc", "upstream.tkc2");
+        let vinaphone =
+            "[carrier.vinaphone]\nchannels = [\"voice\"]\nprefixes = [\"91\"]\nvoice = [{ upstream = \"tkc2\" }]\n";
+        format!("{vinaphone}{one}\n{two}")
+    };
+    let (house, settings, callbacks) = written(engine, provider(&mut running).await, twice).await;
+    let node = house.add(&pairs(&settings)).await;
+    let customer = house.customer(Purse::cash(PRICE)).await;
+    let id = customer.send(&forced(0, 0)).await.expect(202).string("id");
+    for status in ["answered", "busy"] {
+        let receipt = json!({ "client_ref": format!("{id}-voice"), "status": status });
+        post_to("/callbacks/tkc2", callbacks, &receipt, 200).await;
+    }
+    assert_eq!(customer.delivery(&id).await["status"], "sent");
+    let counted = node.metric_of("nexo_receipts_misdirected_total", &["upstream=\"tkc2\""]).await;
+    assert!((counted - 2.0).abs() < 0.1, "{counted}");
+    post(callbacks, &json!({ "client_ref": format!("{id}-voice"), "status": "answered" }), 200).await;
+    assert_eq!(customer.delivery(&id).await["status"], "delivered");
     house.finish().await;
 }
