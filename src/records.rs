@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod link_pauses;
 pub mod outbox;
 pub mod parked;
+pub mod polls;
 pub mod pruning;
 pub mod settlement;
 pub mod verification;

@@ -27,7 +27,7 @@ use self::shard::{Message, Shard};
 use self::watching::Needs;
 use crate::actors::group_commit::conflict_key;
 use crate::actors::supervise::{Budget, Child, Slot, Tasks};
-use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, ReceiptSink, Subject};
+use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Polling, Receipt, ReceiptSink, Subject, TakenOver};
 use crate::config::{DispatchConfig, TrackingConfig, millis};
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::FailureCode;
@@ -236,11 +236,24 @@ impl<J: Send + 'static> ReceiptSink for Tracking<J> {
 
     fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
         let (reply, durable) = oneshot::channel();
-        let Naming { upstream, delivery, channel, phone, references } = naming;
+        let Naming { upstream, delivery, channel, phone, references, poller } = naming;
         let attempt = CarrierAttempt { delivery, channel };
-        let named = Named { upstream, references, attempt, phone_key: self.keyring.phone_key(phone) };
+        let phone_key = self.keyring.phone_key(phone);
+        let named = Named { upstream, references, attempt, phone_key, poller };
         let sent = self.references.cast(references::Message::Name(references::Naming { named, reply })).is_ok();
         Box::pin(wait(sent, durable))
+    }
+
+    /// Waits as long as it takes: what was taken over and is not told would be asked for by nobody.
+    fn poll(&self, polling: Polling) -> BoxFuture<'static, Result<TakenOver, NotDurable>> {
+        let (reply, taken_over) = oneshot::channel();
+        let sent = self.references.cast(references::Message::Poll(polling, reply)).is_ok();
+        Box::pin(async move {
+            match taken_over.await {
+                Ok(taken_over) if sent => Ok(taken_over),
+                Ok(_) | Err(_) => Err(NotDurable),
+            }
+        })
     }
 }
 

@@ -4,13 +4,14 @@
 //! certainly did not reach the provider is `NotSent`; what may have is `Ambiguous`, unless the provider promises to take a key
 //! of ours once only: then the same request goes again while it may still leave (`sending`). "Slower" pauses the whole link
 //! (`throttle`), and what cannot be reached is probed (`vitals`). Receipts are read by `receipt`, which callbacks bring to the
-//! edge and `polling` fetches. Attempts run as tasks of the link, so that a caller who stops waiting loses no answer.
+//! edge and `polling` fetches; what another node asked for until it died comes by `orphans`. Attempts run as tasks of the link, so that a caller who stops waiting loses no answer.
 
-mod answer;
+pub(in crate::carrier) mod answer;
 pub(in crate::carrier) mod exchange;
 mod form;
 pub(in crate::carrier) mod line;
 mod meters;
+mod orphans;
 mod polling;
 pub mod receipt;
 mod request;
@@ -35,6 +36,7 @@ pub use request::signature;
 use super::upstream::{Attempt, Capabilities, Health, Outcome, ReceiptSink, ReceiptTrust, Upstream};
 use crate::config::upstreams::http::{HttpConfig, Worth};
 use crate::domain::delivery::CarrierStatus;
+use crate::domain::ids::PollerId;
 use crate::domain::reference::UpstreamId;
 use crate::wire::tls::TlsError;
 use line::Lines;
@@ -52,6 +54,8 @@ pub struct HttpLink {
 /// What attempts, polls and probes of one link share.
 struct Shared {
     id: UpstreamId,
+    /// This life of the link, where it asks for receipts.
+    poller: PollerId,
     config: HttpConfig,
     capabilities: Capabilities,
     sink: Arc<dyn ReceiptSink>,
@@ -98,6 +102,7 @@ impl HttpLink {
             cut: CancellationToken::new(),
             config: config.clone(),
             sink,
+            poller: PollerId::from_bytes(rand::random()),
             id,
         });
         let nursed = Arc::clone(&shared);
@@ -105,6 +110,11 @@ impl HttpLink {
             async move { nursed.closed.run_until_cancelled(nursed.vitals.nurse(&nursed.lines)).await },
             &shared.runtime,
         );
+        if config.poll.is_some() {
+            let adopting = Arc::clone(&shared);
+            let closed = shared.closed.clone();
+            shared.tasks.spawn_on(closed.run_until_cancelled_owned(adopting.take_over()), &shared.runtime);
+        }
         Ok(Self { shared })
     }
 }
@@ -180,6 +190,7 @@ impl Upstream for HttpLink {
                 shared.cut.cancel();
                 shared.tasks.wait().await;
             }
+            shared.leave().await;
             shared.lines.close();
         }
         .boxed()

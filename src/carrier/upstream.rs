@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::domain::carrier::{Carrier, Channel, NetworkCode};
 use crate::domain::code::OtpCode;
 use crate::domain::delivery::CarrierStatus;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{DeliveryId, PollerId};
 use crate::domain::phone::Phone;
 use crate::domain::reference::{Reference, UpstreamId};
 
@@ -145,6 +145,36 @@ pub struct Naming {
     pub phone: Phone,
     /// Every form in which a receipt may bear the name; not empty.
     pub references: Vec<Reference>,
+    /// Who asks for its receipt, where the upstream brings none.
+    pub poller: Option<PollerId>,
+}
+
+/// A link that asks for receipts says that it does so still, and how many more attempts it can ask for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Polling {
+    pub upstream: UpstreamId,
+    /// This life of the link: another one has another id.
+    pub poller: PollerId,
+    /// Unless it says so again, it is gone after this; at once, if there is none.
+    pub lives_for: Duration,
+    pub takes: usize,
+}
+
+/// An attempt whose receipt the link that asked for it will ask for no more: it is gone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Orphan {
+    pub delivery: DeliveryId,
+    pub channel: Channel,
+    pub reference: Reference,
+    pub settle_by: Instant,
+}
+
+/// What a polling link takes over.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TakenOver {
+    pub orphans: Vec<Orphan>,
+    /// Whether there may be more.
+    pub more: bool,
 }
 
 /// The states of a receipt; `InProgress` never ends a delivery.
@@ -168,6 +198,12 @@ pub trait ReceiptSink: Send + Sync + fmt::Debug + 'static {
 
     /// Resolves when a receipt that bears one of the references will find its attempt, on any node and after any crash.
     fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>>;
+
+    /// Says that a link still asks for receipts. What links of its upstream that are gone asked for is given to it, and to no
+    /// other. By itself a sink knows of none.
+    fn poll(&self, _polling: Polling) -> BoxFuture<'static, Result<TakenOver, NotDurable>> {
+        Box::pin(std::future::ready(Ok(TakenOver::default())))
+    }
 }
 
 /// A way to a carrier.

@@ -19,8 +19,8 @@ struct Checked {
     set: Vec<Setting>,
     /// Upstreams that no carrier uses.
     unused: Vec<String>,
-    /// What the start would warn of.
-    warnings: Vec<&'static str>,
+    /// What can be meant, and often is a mistake.
+    warnings: Vec<String>,
     /// Whether the database answered, if it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     connected: Option<bool>,
@@ -38,7 +38,10 @@ pub(super) async fn run(config: Option<&Path>, asks_database: bool) -> Result<An
     let table = app::read_carriers(&loaded.config.carriers)?;
     Courier::new(&loaded.config.webhooks).map_err(|error| CliError::Usage(error.to_string()))?;
     let engine = loaded.config.store.url.engine().unwrap_or_default();
-    let warnings = check_store(&loaded.config, asks_database).await?;
+    let store = check_store(&loaded.config, asks_database).await?;
+    let store = store.into_iter().map(|why| format!("store.url: {why}"));
+    let upstreams = table.warnings().map(|(id, why)| format!("upstream.{}.{why}", id.as_str()));
+    let warnings: Vec<String> = store.chain(upstreams).collect();
     let set: Vec<Setting> = loaded.overridden.into_iter().map(|(field, by)| Setting { field, by }).collect();
     let mut text = format!("the configuration holds (database: {engine})");
     for Setting { field, by } in &set {
@@ -49,7 +52,7 @@ pub(super) async fn run(config: Option<&Path>, asks_database: bool) -> Result<An
         text.push_str(&format!("\n  upstream.{upstream} is used by no carrier: it is not started"));
     }
     for warning in &warnings {
-        text.push_str(&format!("\n  store.url: {warning}"));
+        text.push_str(&format!("\n  warning: {warning}"));
     }
     let connected = asks_database.then_some(true);
     if asks_database {

@@ -218,6 +218,11 @@ impl CarrierTable {
         self.upstreams.keys().filter(|id| !self.links.values().flatten().any(|link| link.upstream == **id))
     }
 
+    /// What an operator should know of upstreams although it can be meant, each with the upstream.
+    pub fn warnings(&self) -> impl Iterator<Item = (&UpstreamId, String)> {
+        self.upstreams.iter().flat_map(|(id, upstream)| upstream.warnings().into_iter().map(move |why| (id, why)))
+    }
+
     /// What the simulated link to `carrier` does: `settings`, but for what the table says of this carrier.
     #[must_use]
     pub fn simulator(&self, carrier: &Carrier, settings: &SimulatorConfig) -> SimulatorConfig {

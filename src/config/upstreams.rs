@@ -53,6 +53,15 @@ impl UpstreamConfig {
         }
     }
 
+    /// What an operator should know of it although it can be meant.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        match self {
+            Self::Http(http) => http.warnings(),
+            Self::Simulator(_) | Self::Smpp(_) => Vec::new(),
+        }
+    }
+
     /// The name of its kind.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -108,6 +108,11 @@ id! {
     ReceiptId
 }
 
+id! {
+    /// One life of one link that asks for receipts: random, because it has no order.
+    PollerId
+}
+
 impl DeliveryId {
     /// The smallest id that can have been made at `at`: the lower end of a range over the primary key.
     #[must_use]

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::domain::carrier::Channel;
-use crate::domain::ids::DeliveryId;
+use crate::domain::ids::{DeliveryId, PollerId};
 use crate::domain::reference::{Reference, UpstreamId};
 use crate::domain::sealing::PhoneKey;
 use crate::domain::time::Timestamp;
@@ -21,6 +21,8 @@ pub struct Named {
     pub references: Vec<Reference>,
     pub attempt: CarrierAttempt,
     pub phone_key: PhoneKey,
+    /// Who asks for its receipt, where none is brought.
+    pub poller: Option<PollerId>,
 }
 
 /// One upstream try.

@@ -45,6 +45,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0005_house_clock.sql"),
         postgres: include_str!("migrations/postgres/0005_house_clock.sql"),
     },
+    Migration {
+        version: 6,
+        name: "polls",
+        sqlite: include_str!("migrations/sqlite/0006_polls.sql"),
+        postgres: include_str!("migrations/postgres/0006_polls.sql"),
+    },
 ];
 
 const LEDGER_OF_STEPS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT \

@@ -163,9 +163,11 @@ declare! {
     Counter: pub const HTTP_LINK_UNFORESEEN: &str = "nexo_http_link_unforeseen_total";
     /// Attempts that were accepted without the name by which alone their receipts can come, by link: they are refunded in time.
     Counter: pub const HTTP_LINK_UNNAMED: &str = "nexo_http_link_unnamed_total";
-    /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, throttled, no_place, gave_up).
+    /// Receipts that were asked for, by link and result (told, unknown_word, no_answer, throttled, no_place, gave_up, unreadable, unseen).
     Counter: pub const HTTP_LINK_POLLS: &str = "nexo_http_link_polls_total";
-    /// Callbacks by upstream and result (taken, unknown_word, forbidden, unproven, too_large, encoded, unreadable, not_durable).
+    /// Attempts whose receipt another node, or this one before its restart, asked for and this one asks for now, by link.
+    Counter: pub const HTTP_LINK_TAKEN_OVER: &str = "nexo_http_link_polls_taken_over_total";
+    /// Receipts of callbacks (taken, unknown_word, unreadable), and callbacks (empty, unseen, forbidden, unproven, too_large, encoded, too_many, not_durable), by upstream and result.
     Counter: pub const CALLBACKS: &str = "nexo_callbacks_total";
 
     // ---- carrier: SMPP links
@@ -197,6 +199,8 @@ declare! {
     Counter: pub const RECEIPTS: &str = "nexo_receipts_total";
     /// Receipts that came before their attempt had a name, by upstream: they wait for it a minute.
     Counter: pub const RECEIPTS_PARKED: &str = "nexo_receipts_parked_total";
+    /// Receipts by an upstream that was given no attempt at their delivery, by that upstream: they change nothing. Its callback URL stands where another one's should.
+    Counter: pub const RECEIPTS_MISDIRECTED: &str = "nexo_receipts_misdirected_total";
     /// Receipts that waited a minute for an attempt that nobody named, by upstream: each may be a code that came and was refunded.
     Counter: pub const RECEIPTS_UNMATCHED: &str = "nexo_receipts_unmatched_total";
     /// Deliveries that this node ended, by state and carrier.

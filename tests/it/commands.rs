@@ -59,6 +59,13 @@ impl Desk {
         nexo_route(&self.folder).args(line.split_whitespace()).arg("--config").arg(&self.config).output().expect("runs")
     }
 
+    /// Starts a daemon, which says where it listens.
+    pub fn serve(&self) -> (Daemon, Value) {
+        let mut command = nexo_route(&self.folder);
+        command.args(["serve", "--port", "0", "--json", "--config"]).arg(&self.config);
+        Daemon::start(&mut command)
+    }
+
     /// Runs a command with `--json` and returns its answer.
     #[track_caller]
     pub fn ask(&self, line: &str) -> Value {
@@ -112,7 +119,7 @@ async fn a_database_out_of_reach_is_named_and_its_password_is_not() {
 }
 
 fn a_life(desk: &Desk) {
-    assert_eq!(desk.ask("migrate"), json!({"ok": true, "applied": [1, 2, 3, 4, 5]}));
+    assert_eq!(desk.ask("migrate"), json!({"ok": true, "applied": [1, 2, 3, 4, 5, 6]}));
     assert_eq!(desk.ask("migrate"), json!({"ok": true, "applied": []}));
     desk.ask("secrets create");
     assert_eq!(desk.ask("check-config")["ok"], true);

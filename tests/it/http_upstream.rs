@@ -2,6 +2,8 @@
 //! listener on the other, and the worked example (`config/upstreams/tkc.toml`) as it is printed but for addresses and secrets.
 
 mod daemon;
+mod polled;
+mod several;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -31,7 +31,8 @@ fn pauses(desk: &Desk) {
     desk.configure(&format!("[carriers]\nfile = {table:?}\n[ops]\nbind = \"127.0.0.1:1\"\n"));
     desk.ask("migrate");
     desk.ask("secrets create");
-    assert_eq!(desk.ask("check-config")["unused"], json!(["spare"]));
+    let checked = desk.ask("check-config");
+    assert_eq!((&checked["unused"], &checked["warnings"]), (&json!(["spare"]), &json!([])));
 
     let listed = desk.ask("link list");
     assert_eq!(listed["answered"], false, "nobody listens there");
@@ -64,9 +65,15 @@ fn pauses(desk: &Desk) {
     const SPARE: &str = "[upstream.spare]\nkind = \"simulator\"\n";
     const HTTP: &str = "[upstream.spare]\nkind = \"http\"\nurl = \"https://tkc.example/\"\njson = { to = \"{phone}\", say = \"{code}\" }\n\
                         receipts = \"refunded\"\nextra_ca_file = \"/nowhere/ca.pem\"\n";
+    const POLL: &str = "answers = [{ means = \"accepted\", reference = \"/id\" }]\n\
+                        poll = { path = \"/{reference}\", every_ms = 500, status = \"/results/0/s\", delivered = [\"ok\"] }\n";
     std::fs::write(&table, TABLE.replace(SPARE, HTTP)).expect("written");
     let said = desk.refused("check-config", 64);
     assert!(said.contains("upstream.spare: ") && said.contains("/nowhere/ca.pem"), "{said}");
+    let polled = HTTP.replace("receipts = \"refunded\"\nextra_ca_file = \"/nowhere/ca.pem\"\n", POLL);
+    std::fs::write(&table, TABLE.replace(SPARE, &polled)).expect("written");
+    let warnings = desk.ask("check-config")["warnings"].to_string();
+    assert!(warnings.contains("upstream.spare.poll ") && warnings.contains("/results"), "{warnings}");
     std::fs::write(&table, TABLE.replace("weight = 3", "weight = 0")).expect("written");
     for line in ["check-config", "serve --port 0"] {
         assert!(desk.refused(line, 64).contains("carrier.viettel: sms: upstream two: weight"), "{line}");

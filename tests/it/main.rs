@@ -38,6 +38,7 @@ mod operators;
 mod outbox;
 mod outcomes;
 mod overload;
+mod polls;
 mod poolers;
 mod postgres_tls;
 mod privileges;

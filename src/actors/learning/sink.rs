@@ -8,7 +8,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::{Fact, Learning, What, Whom};
-use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, ReceiptSink, ReceiptState, Subject};
+use crate::carrier::upstream::{
+    FailureClass, Naming, NotDurable, Polling, Receipt, ReceiptSink, ReceiptState, Subject, TakenOver,
+};
 use crate::domain::carrier::Carrier;
 use crate::domain::numbering::Allotment;
 
@@ -69,5 +71,9 @@ impl ReceiptSink for LearningSink {
 
     fn name(&self, naming: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
         self.sink.name(naming)
+    }
+
+    fn poll(&self, polling: Polling) -> BoxFuture<'static, Result<TakenOver, NotDurable>> {
+        self.sink.poll(polling)
     }
 }

@@ -16,6 +16,7 @@ use crate::records::attempts;
 use crate::records::carrier_attempts;
 use crate::records::idempotency::{self, KEPT, Place};
 use crate::records::parked;
+use crate::records::polls;
 use crate::records::pruning;
 use crate::store::{Store, StoreError, Tx};
 use crate::telemetry::names;
@@ -29,6 +30,10 @@ const SLICE_ROWS: i64 = 2_000;
 const KEEP_BATCHES: Duration = Duration::from_secs(60 * 60);
 /// How late a receipt may still find its attempt: carriers try a phone that is off for a day, and say so after that.
 const KEEP_CARRIER_ATTEMPTS: Duration = Duration::from_secs(48 * 60 * 60);
+/// How much longer than a delivery can settle the polls of its attempts are kept.
+const POLLS_MARGIN: Duration = Duration::from_secs(60);
+/// How much longer than its polls a poller is kept that was not heard of: one that was only slow goes on under its id.
+const KEEP_POLLERS: Duration = Duration::from_secs(60 * 60);
 /// How long a receipt waits for its attempt to be named: longer than any ack.
 const KEEP_PARKED: Duration = Duration::from_secs(60);
 /// A window is of no use after its end; what is dropped later spares a phone that is called again its new row.
@@ -39,6 +44,7 @@ pub(super) struct Housekeeping {
     batch_max: i64,
     keep_deliveries: Duration,
     keep_attempts: Duration,
+    keep_polls: Duration,
     /// Chores that are done for this time.
     done: usize,
     keys_from: Place,
@@ -53,8 +59,9 @@ struct Done {
     all: bool,
 }
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "parked_receipts",
+    "polls",
     "batches",
     "deliveries",
     "webhook_attempts",
@@ -64,12 +71,18 @@ const TABLES: [&str; 7] = [
 ];
 
 impl Housekeeping {
-    pub(super) fn new(config: &SweeperConfig, keep_attempts: Duration, store: &Store) -> Self {
+    pub(super) fn new(
+        config: &SweeperConfig,
+        keep_attempts: Duration,
+        longest_settle: Duration,
+        store: &Store,
+    ) -> Self {
         Self {
             store: store.clone(),
             batch_max: i64::try_from(config.batch_max).unwrap_or(i64::MAX),
             keep_deliveries: Duration::from_secs(config.keep_deliveries_days.saturating_mul(24 * 60 * 60)),
             keep_attempts,
+            keep_polls: longest_settle + POLLS_MARGIN,
             done: 0,
             keys_from: Place::FIRST,
             windows_from: i64::MIN,
@@ -86,11 +99,12 @@ impl Housekeeping {
         while let Some(table) = TABLES.get(self.done) {
             let Done { dropped, all } = match self.done {
                 0 => self.parked_receipts(now).await?,
-                1 => self.batches(now).await?,
-                2 => self.deliveries(now).await?,
-                3 => self.webhook_attempts(now).await?,
-                4 => self.carrier_attempts(now).await?,
-                5 => self.windows(now).await?,
+                1 => self.polls(now).await?,
+                2 => self.batches(now).await?,
+                3 => self.deliveries(now).await?,
+                4 => self.webhook_attempts(now).await?,
+                5 => self.carrier_attempts(now).await?,
+                6 => self.windows(now).await?,
                 _ => self.keys(now).await?,
             };
             counter!(names::PRUNED, "table" => *table).increment(dropped);
@@ -126,6 +140,13 @@ impl Housekeeping {
     async fn carrier_attempts(&self, now: Timestamp) -> Result<Done, StoreError> {
         let (old, limit) = (now.minus(KEEP_CARRIER_ATTEMPTS), self.batch_max);
         let dropped = self.store.write(move |tx| Box::pin(carrier_attempts::prune(tx, old, limit))).await?;
+        Ok(self.limited(dropped))
+    }
+
+    async fn polls(&self, now: Timestamp) -> Result<Done, StoreError> {
+        let (old, limit) = (DeliveryId::floor(now.minus(self.keep_polls)), self.batch_max);
+        let gone = now.minus(self.keep_polls + KEEP_POLLERS);
+        let dropped = self.store.write(move |tx| Box::pin(polls::prune(tx, old, gone, limit))).await?;
         Ok(self.limited(dropped))
     }
 

@@ -80,7 +80,7 @@ impl Rounds {
             patrol: FIRST,
             patrol_due: Instant::now(),
             patrol_hurries: false,
-            housekeeping: Housekeeping::new(config, keep_attempts, store),
+            housekeeping: Housekeeping::new(config, keep_attempts, longest_settle, store),
             swept: counter!(names::SWEPT),
             stuck: counter!(names::SWEEP_STUCK),
         }

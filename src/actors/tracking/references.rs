@@ -3,7 +3,8 @@
 //! It owns the memory of recent names, a group commit for names and one for receipts that this node does not remember. They
 //! are not the settler's: an ack waits for its name, and must not stand behind wallets that somebody holds locked. A receipt
 //! whose attempt is found goes to that delivery's shard, on whatever node it came; one whose attempt is not is parked, and
-//! looked at again each second until the sweeper drops it.
+//! looked at again each second until the sweeper drops it. It also writes which links still ask for receipts, and hands them what
+//! those that are gone asked for.
 //!
 //! It never ends a delivery. What it forgets by a restart is in the database, or still with the links.
 
@@ -21,6 +22,7 @@ use metrics::counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::info;
 
 pub(super) use book::{Book, StoreBook};
 pub(super) use finder::ByReference;
@@ -33,7 +35,7 @@ use recent::Recent;
 use super::RECEIPT_WAIT;
 use crate::actors::group_commit::GroupCommit;
 use crate::actors::supervise::Tasks;
-use crate::carrier::upstream::{Receipt, ReceiptState};
+use crate::carrier::upstream::{Polling, Receipt, ReceiptState, TakenOver};
 use crate::records::carrier_attempts::CarrierAttempt;
 use crate::records::parked::Place;
 use crate::telemetry::names;
@@ -51,6 +53,7 @@ pub(super) type Deliver = Arc<dyn Fn(CarrierAttempt, Receipt, oneshot::Sender<()
 pub(super) enum Message {
     Name(Naming),
     Receipt(ByReference),
+    Poll(Polling, oneshot::Sender<TakenOver>),
     NamesWritten(Option<Namer>),
     ReceiptsParked(Option<Finder>),
     Tick,
@@ -115,6 +118,7 @@ impl Actor for References {
         match message {
             Message::Name(naming) => state.name(naming),
             Message::Receipt(receipt) => state.receipt(receipt),
+            Message::Poll(polling, reply) => state.poll(polling, reply),
             Message::NamesWritten(namer) => state.names.returned(namer),
             Message::ReceiptsParked(finder) => state.receipts.returned(finder),
             Message::Tick => state.tick(),
@@ -154,6 +158,18 @@ impl State {
         } else if self.receipts.waiting() < WAITING_MAX {
             self.receipts.push(item);
         }
+    }
+
+    /// Beside everything else: it is a link's own, every few seconds. Dropping the reply tells the link to say it again.
+    fn poll(&self, polling: Polling, reply: oneshot::Sender<TakenOver>) {
+        let taken_over = self.matcher.book.poll(polling);
+        let taking_over = async move {
+            match taken_over.await {
+                Ok(taken_over) => drop(reply.send(taken_over)),
+                Err(why) => info!(%why, "receipts that others asked for are not taken over yet"),
+            }
+        };
+        let _runs_on = self.tasks.spawn(taking_over);
     }
 
     /// Looks at what is parked, one look at a time.

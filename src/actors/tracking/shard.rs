@@ -8,6 +8,7 @@ use metrics::{Gauge, counter, gauge};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::settler::{Ending, Reply, Settler, Work};
 use super::watching::{Failed, Needs, Watching};
@@ -18,12 +19,15 @@ use crate::carrier::upstream::{FailureClass, Receipt, ReceiptState};
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::DeliveryId;
+use crate::domain::reference::UpstreamId;
 use crate::records::idempotency::AnswerRecord;
 use crate::records::settlement::{Move, Settled, Settlement};
 use crate::telemetry::names;
 
 /// How often the settle clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// A mistake in settings at a provider is told of so often.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Ends that may wait in one shard while the database is away before its links are told to keep their receipts.
 pub(super) const RECEIPTS_WAITING_MAX: usize = 32_768;
 
@@ -66,6 +70,8 @@ pub(super) struct State<J> {
     fallbacks: mpsc::Sender<Box<J>>,
     finish: Option<oneshot::Sender<()>>,
     in_flight: Gauge,
+    /// When the log last told of a receipt by an upstream that was not given its attempt.
+    told_of_misdirected: Option<Instant>,
 }
 
 /// What a failed receipt does.
@@ -98,6 +104,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
             fallbacks: parts.fallbacks.clone(),
             finish: None,
             in_flight: gauge!(names::DELIVERIES_IN_FLIGHT, "shard" => self.number.to_string()),
+            told_of_misdirected: None,
         })
     }
 
@@ -143,6 +150,9 @@ impl<J> State<J> {
         if self.group.waiting() >= RECEIPTS_WAITING_MAX {
             return;
         }
+        if !self.watching.may_be_of(delivery, &receipt.upstream) {
+            self.misdirected(delivery, &receipt.upstream);
+        }
         let (end, unless_moved) = match receipt.state {
             ReceiptState::InProgress => {
                 self.count(delivery, "in_progress");
@@ -171,6 +181,16 @@ impl<J> State<J> {
         };
         let window = WindowAfter::Keep;
         self.end(Settlement { delivery, end, channel: Some(channel), unless_moved, window }, Reply::Link(reply));
+    }
+
+    /// The upstream was given no attempt at the delivery: its callback URL stands where another one's should.
+    fn misdirected(&mut self, delivery: DeliveryId, upstream: &UpstreamId) {
+        counter!(names::RECEIPTS_MISDIRECTED, "upstream" => upstream.as_str().to_owned()).increment(1);
+        if self.told_of_misdirected.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            self.told_of_misdirected = Some(Instant::now());
+            let upstream = upstream.as_str();
+            warn!(upstream, %delivery, "a receipt came by an upstream that was not given the attempt: it changes nothing");
+        }
     }
 
     /// What a failed receipt does to its delivery.

@@ -45,7 +45,7 @@ pub(super) struct Judged {
 
 /// What `answer` to a request with `code` means.
 pub(super) fn judge(config: &HttpConfig, answer: &Answer, code: &OtpCode) -> Judged {
-    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let body = json(&answer.body);
     let plain = CarrierStatus::clean(&format!("HTTP {}", answer.status));
     // A page that came instead of the API is no yes, unless the rule looks into it: HTML is no JSON, so none that does matches.
     let is_page = |rule: &AnswerRule| rule.means == Answered::Accepted && rule.at.is_none() && answer.is_html;
@@ -120,6 +120,16 @@ fn is(value: &Value, wanted: &Scalar) -> bool {
         (Value::Number(value), Scalar::Text(wanted)) => value.to_string() == *wanted,
         _ => false,
     }
+}
+
+/// What `body` is as JSON.
+pub(in crate::carrier) fn json(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(without_mark(body)).ok()
+}
+
+/// `body` without the byte order mark that some servers put before it (RFC 8259 §8.1 lets a reader skip one).
+pub(super) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// A text or a number, as text.

@@ -17,6 +17,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::answer::without_mark;
 use super::retry_after::retry_after;
 
 /// An answer whose head is longer counts as lost: whether the provider took the request is then not known.
@@ -123,7 +124,7 @@ async fn read(response: Response<Incoming>) -> hyper::Result<(Answer, bool)> {
         }
         text.extend_from_slice(piece);
     }
-    answer.is_html &= matches!(text.trim_ascii_start(), [] | [b'<', ..]);
+    answer.is_html &= matches!(without_mark(&text).trim_ascii_start(), [] | [b'<', ..]);
     answer.body = text.into();
     Ok((answer, true))
 }

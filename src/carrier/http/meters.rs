@@ -21,8 +21,11 @@ pub(super) struct Meters {
     throttled: Counter,
     unforeseen: Counter,
     unnamed: Counter,
+    taken_over: Counter,
     /// Somebody was told of the first one that had no name.
     unnamed_told: AtomicBool,
+    /// The log has told of an answer with more receipts than the settings see.
+    unseen_told: AtomicBool,
 }
 
 impl Meters {
@@ -34,7 +37,9 @@ impl Meters {
             throttled: counter!(names::HTTP_LINK_THROTTLED, "link" => name()),
             unforeseen: counter!(names::HTTP_LINK_UNFORESEEN, "link" => name()),
             unnamed: counter!(names::HTTP_LINK_UNNAMED, "link" => name()),
+            taken_over: counter!(names::HTTP_LINK_TAKEN_OVER, "link" => name()),
             unnamed_told: AtomicBool::new(false),
+            unseen_told: AtomicBool::new(false),
             id: id.clone(),
         }
     }
@@ -70,6 +75,19 @@ impl Meters {
                 "an attempt was accepted without the name that its receipt would bear: it will be refunded"
             );
         }
+    }
+
+    /// An answer to a poll holds more receipts than the settings see.
+    pub(super) fn unseen(&self, list: &str) {
+        self.polled("unseen");
+        if !self.unseen_told.swap(true, Ordering::Relaxed) {
+            let link = self.id.as_str();
+            tracing::warn!(link, list, "the answer to a poll holds more receipts than the pointers see: set poll.each");
+        }
+    }
+
+    pub(super) fn taken_over(&self, attempts: usize) {
+        self.taken_over.increment(attempts as u64);
     }
 
     pub(super) fn polled(&self, result: &'static str) {

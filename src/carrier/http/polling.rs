@@ -1,16 +1,18 @@
 //! Receipts that are fetched, for providers that bring none: asked for every now and then until the delivery settles.
 //!
 //! Who asks keeps a pace of the same size as attempts do, but its own: what waits to be asked for takes no attempt's place. Where
-//! there is no answer it asks ever less often, and always once more shortly before the end. What is asked for lives in memory: when the link is closed it is asked for once more, and after a restart by nobody; the delivery ends by its settle time.
+//! there is no answer it asks ever less often, and always once more shortly before the end. When the link is closed it asks once
+//! more; what has not ended by then, or when its daemon is killed, another one of its upstream asks for (`orphans`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
-use super::receipt::{self, Told};
+use super::receipt::{self, Heard, Told};
 use super::request::Prepared;
 use super::throttle::Throttle;
 use crate::carrier::pace::Pace;
@@ -52,6 +54,11 @@ impl Polls {
         }
     }
 
+    /// How many more receipts can be awaited.
+    pub(super) fn places(&self) -> usize {
+        self.awaited.available_permits()
+    }
+
     /// Waits until one more may be asked for; `false` if that is not before `settle_by`.
     async fn pass(&self, settle_by: Instant) -> bool {
         while let Some(Err(due)) = self.pace.as_ref().map(Pace::take) {
@@ -64,10 +71,19 @@ impl Polls {
     }
 }
 
+/// An attempt whose receipt is awaited.
+pub(super) struct Awaited {
+    pub(super) prepared: Prepared,
+    pub(super) subject: Subject,
+    pub(super) reference: Reference,
+    pub(super) settle_by: Instant,
+}
+
 /// What came of one request.
 #[derive(Debug)]
 enum Asked {
-    Told(Told),
+    /// Not empty.
+    Told(Vec<Told>),
     /// An answer that says nothing yet.
     Nothing,
     /// No answer, or one that tells to ask less.
@@ -76,48 +92,54 @@ enum Asked {
 
 impl Shared {
     /// Asks for the receipt of `attempt`, which the provider calls `reference`, from now on.
-    pub(super) fn poll(self: &Arc<Self>, attempt: &Attempt, config: &PollConfig, reference: &Reference) {
+    pub(super) fn poll_attempt(self: &Arc<Self>, attempt: &Attempt, config: &PollConfig, reference: &Reference) {
+        let subject = Subject::Attempt { delivery: attempt.delivery, channel: attempt.channel };
+        let prepared = Prepared::of_poll(&self.config, &config.path, reference);
+        let (reference, settle_by) = (reference.clone(), attempt.settle_by);
+        self.poll(Awaited { prepared, subject, reference, settle_by }, config.every);
+    }
+
+    /// Asks for a receipt, the first time after `pause`.
+    pub(super) fn poll(self: &Arc<Self>, of: Awaited, pause: Duration) {
+        let Some(every) = self.config.poll.as_ref().map(|poll| poll.every) else { return };
         let Ok(awaited) = Arc::clone(&self.polls.awaited).try_acquire_owned() else {
             self.meters.polled("no_place");
             return;
         };
-        let subject = Subject::Attempt { delivery: attempt.delivery, channel: attempt.channel };
-        let prepared = Prepared::of_poll(&self.config, &config.path, reference);
-        let (every, settle_by) = (config.every, attempt.settle_by);
         let shared = Arc::clone(self);
         self.tasks.spawn_on(
             async move {
                 let _awaited = awaited;
-                let asking = shared.ask(&prepared, &subject, every, settle_by);
-                if shared.closed.run_until_cancelled(asking).await.is_none() {
+                if shared.closed.run_until_cancelled(shared.ask(&of, pause, every)).await.is_none() {
                     // Nobody will: what the provider knows already is not given away.
-                    shared.cut.run_until_cancelled(shared.ask_last(&prepared, &subject, settle_by)).await;
+                    shared.cut.run_until_cancelled(shared.ask_last(&of)).await;
                 }
             },
             &self.runtime,
         );
     }
 
-    async fn ask(&self, prepared: &Prepared, subject: &Subject, every: Duration, settle_by: Instant) {
-        let (mut said, mut pause) = (None, every);
+    async fn ask(&self, of: &Awaited, mut pause: Duration, every: Duration) {
+        let (settle_by, mut said) = (of.settle_by, None);
         let last_look = settle_by.checked_sub(LAST_LOOK).unwrap_or(settle_by);
         while Instant::now() < last_look {
             sleep_until((Instant::now() + pause).min(last_look)).await;
             if !self.polls.pass(settle_by).await {
                 break;
             }
-            let told = match self.ask_once(prepared, subject, settle_by).await {
-                Asked::Told(told) => told,
+            let own = match self.ask_once(of).await {
+                Asked::Told(told) => self.put_others(of, told).await,
                 Asked::Nothing => {
                     pause = every;
                     continue;
                 }
                 Asked::Trouble => {
-                    pause = (pause * 2).min(every * SLOWER_MAX);
+                    pause = (pause.max(every) * 2).min(every * SLOWER_MAX);
                     continue;
                 }
             };
             pause = every;
+            let Some(told) = own else { continue };
             let is_end = told.receipt.state != ReceiptState::InProgress;
             // A word that is said again is no news.
             if said.as_ref() != Some(&told.receipt) {
@@ -131,26 +153,37 @@ impl Shared {
         self.meters.polled("gave_up");
     }
 
-    /// Asks when the link is closed already: an end is put, and nothing else.
-    async fn ask_last(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) {
-        if let Asked::Told(told) = self.ask_once(prepared, subject, settle_by).await
-            && told.receipt.state != ReceiptState::InProgress
+    /// Asks when the link is closed already: ends are put, and nothing else.
+    async fn ask_last(&self, of: &Awaited) {
+        if let Asked::Told(told) = self.ask_once(of).await
+            && let Some(own) = self.put_others(of, told).await
+            && own.receipt.state != ReceiptState::InProgress
         {
-            self.put(&told.receipt, settle_by).await;
+            self.put(&own.receipt, of.settle_by).await;
         }
     }
 
-    async fn ask_once(&self, prepared: &Prepared, subject: &Subject, settle_by: Instant) -> Asked {
+    /// Keeps what an answer tells of other attempts, which it may tell only once. What it tells of the one that was asked for: an
+    /// end, if there is one among it.
+    async fn put_others(&self, of: &Awaited, told: Vec<Told>) -> Option<Told> {
+        let (own, others): (Vec<Told>, Vec<Told>) =
+            told.into_iter().partition(|told| told.receipt.subject == of.subject);
+        join_all(others.iter().map(|told| self.put(&told.receipt, of.settle_by))).await;
+        let is_end = |told: &Told| told.receipt.state != ReceiptState::InProgress;
+        let end = own.iter().position(is_end).unwrap_or(own.len().saturating_sub(1));
+        own.into_iter().nth(end)
+    }
+
+    async fn ask_once(&self, of: &Awaited) -> Asked {
         let (Ok(_place), Some(poll)) = (self.polls.asking.acquire().await, &self.config.poll) else {
             return Asked::Trouble;
         };
         let sent_at = Instant::now();
-        let asked = match self.lines.exchange(settle_by, || prepared.request()).await {
+        let asked = match self.lines.exchange(of.settle_by, || of.prepared.request()).await {
             Ok(answer) => match answer.status {
                 200..=299 => {
                     self.polls.throttle.went_well();
-                    let told = receipt::of_poll(&poll.mapping, &self.id, subject.clone(), &answer.body);
-                    told.map_or(Asked::Nothing, Asked::Told)
+                    self.heard(receipt::of_poll(poll, &self.id, &of.subject, &of.reference, &answer.body))
                 }
                 429 => {
                     self.polls.throttle.slow_down(sent_at, answer.retry_after);
@@ -167,11 +200,22 @@ impl Shared {
             Err(_undone) => Asked::Trouble,
         };
         self.meters.polled(match &asked {
-            Asked::Told(Told { word_is_known: true, .. }) => "told",
+            Asked::Told(told) if told.iter().all(|told| told.word_is_known) => "told",
             Asked::Told(_) => "unknown_word",
             Asked::Nothing | Asked::Trouble => "no_answer",
         });
         asked
+    }
+
+    fn heard(&self, heard: Heard) -> Asked {
+        let Heard { told, unreadable, unseen } = heard;
+        if unreadable > 0 {
+            self.meters.polled("unreadable");
+        }
+        if let Some(list) = unseen {
+            self.meters.unseen(&list);
+        }
+        if told.is_empty() { Asked::Nothing } else { Asked::Told(told) }
     }
 
     async fn put(&self, receipt: &Receipt, settle_by: Instant) {

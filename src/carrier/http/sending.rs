@@ -105,10 +105,11 @@ impl Shared {
             return Outcome::Accepted;
         };
         if let Some(poll) = &self.config.poll {
-            self.poll(attempt, poll, &reference);
+            self.poll_attempt(attempt, poll, &reference);
         }
         let by_reference = self.config.callback.as_ref().is_some_and(|callback| callback.reference.is_some());
-        if !by_reference {
+        let poller = self.config.poll.is_some().then_some(self.poller);
+        if !by_reference && poller.is_none() {
             return Outcome::Accepted;
         }
         let naming = Naming {
@@ -117,6 +118,7 @@ impl Shared {
             channel: attempt.channel,
             phone: attempt.phone,
             references: vec![reference],
+            poller,
         };
         let mut again_after = NAME_AGAIN_AFTER;
         while self.sink.name(naming.clone()).await.is_err() {

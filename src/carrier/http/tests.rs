@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod polling;
 mod provider;
 mod receipts;
 mod requests;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Directory;
+use crate::carrier::http::answer::json;
 use crate::carrier::http::exchange::Undone;
 use crate::carrier::http::line::{Lines, Way};
 use crate::config::carriers::LookUpConfig;
@@ -121,7 +122,7 @@ impl Inner {
             404 => return Ok(None),
             status => return Err(format!("status {status}")),
         }
-        let body: Value = serde_json::from_slice(&answer.body).map_err(|_| "the answer is no JSON".to_owned())?;
+        let body: Value = json(&answer.body).ok_or_else(|| "the answer is no JSON".to_owned())?;
         Ok(match body.pointer(&self.pointer) {
             Some(Value::String(word)) => Some(word.clone()),
             Some(Value::Number(number)) => Some(number.to_string()),

@@ -37,7 +37,7 @@ impl Identity {
 
     pub(super) fn naming(self, upstream: &UpstreamId, references: Vec<Reference>) -> Naming {
         let Self { delivery, channel, phone, .. } = self;
-        Naming { upstream: upstream.clone(), delivery, channel, phone, references }
+        Naming { upstream: upstream.clone(), delivery, channel, phone, references, poller: None }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use answers::{AnswerRule, Answered, Class, OneOrMany, Pointer, Scalar, StatusRange};
-pub use receipts::{CallbackConfig, Form, PollConfig, Proof, ReceiptMapping, Source};
+pub use receipts::{CallbackConfig, CallbackMethod, Form, PollConfig, Proof, ReceiptMapping, Source};
 pub use template::{JsonTemplate, Placeholder, Template};
 
 use crate::config::SecretText;
@@ -60,6 +60,13 @@ impl HttpConfig {
             Some(callback) => callback.attempt.is_none(),
             None => self.poll.is_some(),
         }
+    }
+
+    /// What an operator should know although it can be meant.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let callback = self.callback.as_ref().and_then(CallbackConfig::warning);
+        callback.into_iter().chain(self.poll.as_ref().and_then(PollConfig::warning)).collect()
     }
 }
 

@@ -1,5 +1,8 @@
 //! The carriers' listener on a real socket, before a sink that does as it is told.
 
+mod get;
+mod several;
+
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,12 +25,16 @@ const BODY: &str = r#"{"id":"x1","status":"ok"}"#;
 #[derive(Debug, Default)]
 struct Sink {
     is_away: Mutex<bool>,
+    /// What has this word is not durable.
+    refuses: Mutex<Option<&'static str>>,
     receipts: Mutex<Vec<Receipt>>,
 }
 
 impl ReceiptSink for Sink {
     fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
+        let refused = *self.refuses.lock().unwrap_or_else(PoisonError::into_inner);
         let is_away = *self.is_away.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_away = is_away || refused.is_some_and(|word| receipt.status.as_str() == word);
         if !is_away {
             self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
         }
@@ -53,10 +60,13 @@ impl Bench {
     }
 
     fn behind(proxies: &[&str], proof: &str) -> Self {
+        Self::reading(proxies, &format!("{proof}\nreference = \"/id\"\nstatus = \"/status\""))
+    }
+
+    fn reading(proxies: &[&str], callback: &str) -> Self {
         let text = format!(
             "url = \"http://localhost/\"\njson = {{ code = \"{{code}}\" }}\n\
-             answers = [{{ means = \"accepted\", reference = \"/id\" }}]\n[callback]\n{proof}\nreference = \"/id\"\n\
-             status = \"/status\"\ndelivered = [\"ok\"]"
+             answers = [{{ means = \"accepted\", reference = \"/id\" }}]\n[callback]\n{callback}\ndelivered = [\"ok\"]"
         );
         let config: HttpConfig = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
         let receivers = Receivers::default();
@@ -67,7 +77,7 @@ impl Bench {
             trusted_proxies: proxies.iter().map(|net| net.parse().expect("a block")).collect(),
             connections_max: 8,
             connections_per_ip_max: 4,
-            body_bytes_max: 8_192,
+            body_bytes_max: 65_536,
             read_ms: 5_000,
             idle_ms: 5_000,
         };
@@ -84,6 +94,16 @@ impl Bench {
 
     async fn ask(&self, line: &str, headers: &str, body: &str) -> u16 {
         self.answer(line, headers, body).await.expect("an answer")
+    }
+
+    /// Head and body of the answer to a request without a body.
+    async fn whole_answer(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("connects");
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
     }
 
     /// The status; `None` if the connection was closed without an answer.
@@ -197,7 +217,7 @@ async fn strangers_paths_methods_and_bodies_are_refused() {
         assert_eq!(bench.post(&format!("{}Content-Encoding: {coding}\r\n", signed(BODY)), BODY).await, 415);
         assert_eq!(bench.post(&format!("Content-Encoding: {coding}\r\n"), BODY).await, 401);
     }
-    let long = "x".repeat(8_193);
+    let long = "x".repeat(65_537);
     assert_eq!(bench.post(&signed(&long), &long).await, 413);
     assert!(bench.receipts().is_empty());
 }

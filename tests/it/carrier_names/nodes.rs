@@ -76,7 +76,14 @@ impl Node {
 
     pub(super) async fn name(&self, delivery: DeliveryId, to: Phone, references: &[&str]) -> Result<(), NotDurable> {
         let upstream = UpstreamId("probe".into());
-        let naming = Naming { upstream, delivery, channel: Channel::Sms, phone: to, references: forms(references) };
+        let naming = Naming {
+            upstream,
+            delivery,
+            channel: Channel::Sms,
+            phone: to,
+            references: forms(references),
+            poller: None,
+        };
         self.tracking.sink().name(naming).await
     }
 

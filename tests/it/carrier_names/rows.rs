@@ -34,6 +34,7 @@ pub(super) fn named(number: u8, upstream: &str, references: &[&str], phone: i64)
         references: forms(references),
         attempt: delivery(number),
         phone_key: PhoneKey::from_number(phone),
+        poller: None,
     }
 }
 

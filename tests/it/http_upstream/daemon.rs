@@ -27,6 +27,23 @@ fn free() -> SocketAddr {
 
 /// A house whose calls to Viettel go to the provider at `provider`.
 async fn house(engine: Engine, provider: SocketAddr) -> House {
+    let (house, settings, _) = written(engine, provider, |example| example).await;
+    house.add(&pairs(&settings)).await;
+    house
+}
+
+/// Settings as a house takes them.
+pub(super) fn pairs<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// A house without a daemon, the settings for one whose calls to Viettel go to the provider at `provider` as the example,
+/// changed by `edit`, says, and where its callbacks are taken.
+pub(super) async fn written(
+    engine: Engine,
+    provider: SocketAddr,
+    edit: impl FnOnce(String) -> String,
+) -> (House, Vec<(&'static str, String)>, SocketAddr) {
     let house = House::empty(engine).await;
     let (folder, callbacks) = (house.folder(), free());
     let secret = folder.join("tkc.secret");
@@ -40,18 +57,17 @@ async fn house(engine: Engine, provider: SocketAddr) -> House {
         .replace("{ env = \"NEXO_TKC_CALLBACK_KEY\" }", &secret);
     let viettel = "price_usd = \"0.022\"\n[carrier.viettel]\nchannels = [\"voice\"]\nprefixes = [\"98\"]\nvoice = [{ upstream = \"tkc\" }]\n";
     let table = folder.join("carriers.toml");
-    std::fs::write(&table, format!("{viettel}{tkc}")).expect("written");
-    let (table, callbacks) = (table.display().to_string(), callbacks.to_string());
-    house.add(&[("carriers.file", table.as_str()), ("callbacks.listen", callbacks.as_str())]).await;
-    house
+    std::fs::write(&table, format!("{viettel}{}", edit(tkc))).expect("written");
+    let settings = vec![("carriers.file", table.display().to_string()), ("callbacks.listen", callbacks.to_string())];
+    (house, settings, callbacks)
 }
 
-async fn provider(running: &mut JoinSet<()>) -> SocketAddr {
-    let settings = Settings {
-        script: Script::default(),
-        phone_gap: std::time::Duration::from_secs(30),
-        callback_key: KEY.to_owned(),
-    };
+pub(super) async fn provider(running: &mut JoinSet<()>) -> SocketAddr {
+    provider_with(Script::default(), running).await
+}
+
+pub(super) async fn provider_with(script: Script, running: &mut JoinSet<()>) -> SocketAddr {
+    let settings = Settings { script, phone_gap: std::time::Duration::from_secs(30), callback_key: KEY.to_owned() };
     let provider = Provider::bind(SocketAddr::from(([127, 0, 0, 1], 0)), settings).await.expect("binds");
     let address = provider.address().expect("bound");
     running.spawn(provider.run(std::future::pending()));

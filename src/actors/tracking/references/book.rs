@@ -1,4 +1,5 @@
-//! What is asked of the database for receipts by reference: to write names, to find attempts, to park and to take.
+//! What is asked of the database for receipts by reference: to write names, to find attempts, to park and to take; and who asks
+//! for receipts that are not brought.
 //!
 //! It never tries again: that is its callers'.
 
@@ -6,11 +7,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, try_join};
+use tokio::time::Instant;
 
-use crate::carrier::upstream::{FailureClass, ReceiptState};
+use crate::carrier::upstream::{FailureClass, Orphan, Polling, ReceiptState, TakenOver};
 use crate::domain::ids::ReceiptId;
 use crate::records::carrier_attempts::{self, CarrierAttempt, Named, Sought};
 use crate::records::parked::{self, Matched, Parked, Place, Step};
+use crate::records::polls::{self, Poller};
 use crate::store::{CommitError, Store, StoreError};
 
 /// The transactions; the store's in the house, a script in tests.
@@ -28,6 +31,9 @@ pub(in crate::actors::tracking) trait Book: Send + Sync + 'static {
 
     /// Takes receipts out; which of them were there.
     fn take(&self, receipts: Vec<ReceiptId>) -> BoxFuture<'static, Result<HashSet<ReceiptId>, StoreError>>;
+
+    /// Writes that a link asks for receipts, and gives it what others that are gone asked for.
+    fn poll(&self, polling: Polling) -> BoxFuture<'static, Result<TakenOver, StoreError>>;
 }
 
 /// Parked rows that one step of the walk looks at.
@@ -42,8 +48,8 @@ impl Book for StoreBook {
             let write = writer.commit(None, move |tx| {
                 let names = Arc::clone(&names);
                 Box::pin(async move {
-                    let written = carrier_attempts::insert(tx, &names);
-                    let ((), matched) = try_join(written, parked::for_names(tx, &names)).await?;
+                    let written = try_join(carrier_attempts::insert(tx, &names), polls::insert(tx, &names));
+                    let (_, matched) = try_join(written, parked::for_names(tx, &names)).await?;
                     Ok(matched)
                 })
             });
@@ -84,6 +90,28 @@ impl Book for StoreBook {
                 Box::pin(async move { parked::take(tx, &receipts).await })
             });
             write.await
+        })
+    }
+
+    fn poll(&self, polling: Polling) -> BoxFuture<'static, Result<TakenOver, StoreError>> {
+        let mut writer = self.0.writer();
+        let Polling { upstream, poller, lives_for, takes } = polling;
+        let poller = Poller { poller, upstream, lives_for, takes: i64::try_from(takes).unwrap_or(i64::MAX) };
+        Box::pin(async move {
+            let write = writer.commit(None, move |tx| {
+                let poller = poller.clone();
+                Box::pin(async move { polls::live(tx, &poller).await })
+            });
+            let taken_over = match write.await {
+                // If it did not commit, another one asks for them too: that ends with the deliveries. Left alone, nobody would.
+                Ok(taken_over) | Err(CommitError::Unknown { outcome: taken_over }) => taken_over,
+                Err(CommitError::NotCommitted(why)) => return Err(why),
+            };
+            let now = Instant::now();
+            let orphan = |polls::Orphan { attempt: CarrierAttempt { delivery, channel }, reference, settles_in }| {
+                Orphan { delivery, channel, reference, settle_by: now + settles_in }
+            };
+            Ok(TakenOver { orphans: taken_over.orphans.into_iter().map(orphan).collect(), more: taken_over.more })
         })
     }
 }

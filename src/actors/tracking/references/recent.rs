@@ -71,6 +71,7 @@ mod tests {
             references: references.iter().map(|text| Reference::new(text).expect("sane")).collect(),
             attempt: CarrierAttempt { delivery: DeliveryId::from_bytes([number; 16]), channel: Channel::Sms },
             phone_key: PhoneKey::from_number(i64::from(number)),
+            poller: None,
         }
     }
 

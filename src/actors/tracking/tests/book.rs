@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::script::{Fault, Rows, Script};
 use crate::actors::tracking::references::Book;
+use crate::carrier::upstream::{Polling, TakenOver};
 use crate::domain::ids::ReceiptId;
 use crate::records::carrier_attempts::{CarrierAttempt, Named, Sought};
 use crate::records::parked::{Matched, Parked, Place, Step};
@@ -99,6 +100,10 @@ impl Book for Script {
             _ => Ok(Step { matched: matches(rows, &rows.names), next: None }),
         });
         Box::pin(async move { step })
+    }
+
+    fn poll(&self, _: Polling) -> BoxFuture<'static, Result<TakenOver, StoreError>> {
+        Box::pin(async { Ok(TakenOver::default()) })
     }
 
     fn take(&self, receipts: Vec<ReceiptId>) -> BoxFuture<'static, Result<HashSet<ReceiptId>, StoreError>> {

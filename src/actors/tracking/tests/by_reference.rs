@@ -21,7 +21,7 @@ fn forms(references: &[&str]) -> Vec<Reference> {
 impl House {
     async fn name(&self, number: u8, channel: Channel, references: &[&str]) -> Result<(), NotDurable> {
         let (delivery, upstream) = (id(number), UpstreamId("probe".into()));
-        let naming = Naming { upstream, delivery, channel, phone: ours(), references: forms(references) };
+        let naming = Naming { upstream, delivery, channel, phone: ours(), references: forms(references), poller: None };
         self.tracking.sink().name(naming).await
     }
 
@@ -208,6 +208,7 @@ async fn a_crowd_shares_its_transactions_and_too_many_are_told_so() {
         channel: Channel::Sms,
         phone: ours(),
         references: forms(&[&number.to_string()]),
+        poller: None,
     };
     // One batch is under way, the others wait; what is more than that is refused at once.
     let crowd: Vec<_> = (0..references::WAITING_MAX + 64).map(|number| sink.name(naming(number))).collect();

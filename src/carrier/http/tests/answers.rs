@@ -50,6 +50,7 @@ fn the_first_rule_that_matches_says_what_an_answer_means() {
     for (status, body, header, expected) in [
         (202, r#"{"result":{"code":0,"ids":["x1"]}}"#, None, accepted(Some("x1"))),
         (202, r#"{"result":{"code":"0","ids":[77]}}"#, None, accepted(Some("77"))),
+        (202, "\u{feff}{\"result\":{\"code\":0,\"ids\":[\"x2\"]}}", None, accepted(Some("x2"))),
         (202, r#"{"result":{"code":"OK","ids":["a b"]}}"#, None, accepted(None)),
         (202, r#"{"result":{"code":0,"ids":[36893488147419103232]}}"#, None, accepted(None)),
         (202, r#"{"result":{"code":1}}"#, None, Verdict::Ambiguous),

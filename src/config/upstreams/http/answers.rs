@@ -108,10 +108,41 @@ impl Pointer {
         (text.len() <= 200 && text.starts_with('/') && escapes_hold).then(|| Self(text.to_owned()))
     }
 
+    /// To the whole document.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self(String::new())
+    }
+
+    /// The list that it looks into, as far as its text tells: what stands before a token that is a number.
+    #[must_use]
+    pub fn list(&self) -> Option<&str> {
+        let is_number = |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
+        self.steps().find(|(_, token)| is_number(token)).map(|(before, _)| before)
+    }
+
+    /// Whether it leads to the member `name` of the document itself.
+    #[must_use]
+    pub fn is_to_member(&self, name: &str) -> bool {
+        self.0.strip_prefix('/').is_some_and(|token| !token.contains('/') && unescaped(token) == name)
+    }
+
+    /// Its tokens, as they are written, each with the pointer to what it is looked up in.
+    pub fn steps(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.match_indices('/').map(|(at, _)| {
+            let token = &self.0[at + 1..];
+            (&self.0[..at], token.split('/').next().unwrap_or_default())
+        })
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn unescaped(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
 }
 
 impl<'de> Deserialize<'de> for Pointer {

@@ -1,5 +1,7 @@
 //! How a provider's receipts are read: those that it brings (callbacks), and those that are fetched (polling).
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,17 +12,19 @@ use super::Hmac;
 use super::answers::{Class, Pointer};
 use super::template::{Placeholder, Template};
 use crate::config::SecretText;
-use crate::config::upstreams::stands_twice;
 use crate::domain::allowlist::Allowlist;
 use crate::domain::endpoint_url::EndpointUrl;
 
-/// Receipts that the provider POSTs to `/callbacks/NAME`.
+/// Receipts that the provider brings to `/callbacks/NAME`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CallbackConfig {
+    pub method: CallbackMethod,
     pub proof: Proof,
     /// Who may call; empty: anybody who has the proof.
     pub allow: Allowlist,
     pub form: Form,
+    /// The list whose elements are one receipt each; pointers are relative to the element. Without it the body is one receipt.
+    pub each: Option<Pointer>,
     /// Where our own name for the attempt is, if the provider echoes it.
     pub attempt: Option<Source>,
     /// Where its own name is.
@@ -28,6 +32,25 @@ pub struct CallbackConfig {
     /// The phone that a reference must be of.
     pub phone: Option<Source>,
     pub mapping: ReceiptMapping,
+}
+
+/// How receipts are brought. With `Get` everything stands behind the URL's `?`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum CallbackMethod {
+    #[default]
+    Post,
+    Get,
+}
+
+impl CallbackMethod {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET",
+        }
+    }
 }
 
 /// How a caller proves that it is the provider.
@@ -93,19 +116,25 @@ pub struct PollConfig {
     /// With `{reference}`; on the host that attempts are sent to.
     pub path: Template,
     pub every: Duration,
+    /// The list whose elements are one receipt each; pointers are relative to the element.
+    pub each: Option<Pointer>,
+    /// Where an element has the provider's name for its attempt; without it every element is of what was asked for.
+    pub reference: Option<Pointer>,
     pub mapping: ReceiptMapping,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenCallback {
+    #[serde(default)]
+    method: CallbackMethod,
     hmac_sha256: Option<Hmac>,
     header: Option<Named>,
     query: Option<Named>,
     #[serde(default)]
     allow: Vec<String>,
-    #[serde(default)]
-    form: Form,
+    form: Option<Form>,
+    each: Option<ListAt>,
     attempt: Option<Source>,
     reference: Option<Source>,
     phone: Option<Source>,
@@ -130,7 +159,8 @@ impl TryFrom<WrittenCallback> for CallbackConfig {
     type Error = String;
 
     fn try_from(written: WrittenCallback) -> Result<Self, String> {
-        let WrittenCallback { hmac_sha256, header, query, allow, form, attempt, reference, phone, .. } = written;
+        let WrittenCallback { method, hmac_sha256, header, query, allow, form, attempt, reference, phone, .. } =
+            written;
         let proof = match (hmac_sha256, header, query) {
             (Some(hmac), None, None) => Proof::Hmac(hmac),
             (None, Some(Named { name, value }), None) => Proof::Header { name: name.to_ascii_lowercase(), value },
@@ -154,36 +184,28 @@ impl TryFrom<WrittenCallback> for CallbackConfig {
             word: written.word,
         };
         mapping.check("callback")?;
-        let config = Self { proof, allow, form, attempt, reference, phone, mapping };
+        if method == CallbackMethod::Get && form.is_some() {
+            return Err("callback.form is what a body is, and a GET has none: leave it out".to_owned());
+        }
+        let (form, each) = (form.unwrap_or_default(), written.each.map(|ListAt(pointer)| pointer));
+        let config = Self { method, proof, allow, form, each, attempt, reference, phone, mapping };
         config.check_signed()?;
+        config.check_each()?;
+        config.check_get()?;
         Ok(config)
     }
 }
 
-impl CallbackConfig {
-    /// A signature is of the body: what stands behind the URL's `?` is not signed, and a captured callback would be one of any
-    /// delivery.
-    fn check_signed(&self) -> Result<(), String> {
-        if !matches!(self.proof, Proof::Hmac(_)) {
-            return Ok(());
-        }
-        let Self { attempt, reference, phone, mapping, .. } = self;
-        for (name, source) in [
-            ("attempt", attempt.as_ref()),
-            ("reference", reference.as_ref()),
-            ("phone", phone.as_ref()),
-            ("status", Some(&mapping.status)),
-            ("network", mapping.network.as_ref()),
-            ("word", mapping.word.as_ref()),
-        ] {
-            if let Some(Source::Query(parameter)) = source {
-                return Err(format!(
-                    "callback.{name}: hmac_sha256 signs the body, and ?{parameter} is not in it: give a JSON pointer (our \
-                     own name for an attempt is what was sent as {{attempt_id}})"
-                ));
-            }
-        }
-        Ok(())
+/// Where a list is; empty: the body itself is the list.
+struct ListAt(Pointer);
+
+impl<'de> Deserialize<'de> for ListAt {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let pointer = if text.is_empty() { Some(Pointer::whole()) } else { Pointer::parse(&text) };
+        pointer.map(Self).ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is no JSON pointer: write \"/results\", or \"\" for the body itself"))
+        })
     }
 }
 
@@ -192,6 +214,8 @@ impl CallbackConfig {
 pub(super) struct WrittenPoll {
     path: String,
     every_ms: u64,
+    each: Option<ListAt>,
+    reference: Option<Pointer>,
     status: Pointer,
     delivered: Vec<String>,
     #[serde(default)]
@@ -228,17 +252,11 @@ impl TryFrom<WrittenPoll> for PollConfig {
             word: written.word.map(Source::Body),
         };
         mapping.check("poll")?;
-        Ok(Self { path, every: Duration::from_millis(written.every_ms), mapping })
-    }
-}
-
-impl ReceiptMapping {
-    fn check(&self, section: &str) -> Result<(), String> {
-        if self.delivered.is_empty() {
-            return Err(format!("{section}.delivered is empty: nothing would ever be delivered"));
+        let each = written.each.map(|ListAt(pointer)| pointer);
+        if each.is_none() && written.reference.is_some() {
+            return Err("poll.reference tells the elements of a list apart: it needs poll.each".to_owned());
         }
-        let failed = self.failed.iter().map(|(word, _)| word);
-        let words = self.delivered.iter().chain(&self.in_progress).chain(failed);
-        stands_twice(words.map(String::as_str)).map_or(Ok(()), |why| Err(format!("{section}: {why}")))
+        let every = Duration::from_millis(written.every_ms);
+        Ok(Self { path, every, each, reference: written.reference, mapping })
     }
 }

@@ -181,3 +181,74 @@ fn no_secret_is_printed() {
     let printed = format!("{:?}", read(&text).expect("holds"));
     assert!(!printed.contains("max_width"), "{printed}");
 }
+
+#[test]
+fn a_list_of_receipts_is_named_and_its_pointers_are_each_elements_own() {
+    let answers = "answers = [{ means = \"accepted\", reference = \"/id\" }]\n";
+    let proof = "header = { name = \"x\", value = { file = \".rustfmt.toml\" } }";
+    let callback = |inner: &str| format!("{URL}{CODE}{answers}callback = {{ {proof}, delivered = [\"ok\"], {inner} }}");
+    let of = |inner: &str| read(&callback(inner)).expect(inner).callback.expect("there is one").each;
+    assert_eq!(of("each = \"/results\", reference = \"/id\", status = \"/s\""), Pointer::parse("/results"));
+    assert_eq!(of("each = \"\", reference = \"/id\", status = \"/s\""), Some(Pointer::whole()));
+    for (inner, part) in [
+        ("each = \"results\", reference = \"/id\", status = \"/s\"", "is no JSON pointer"),
+        ("each = \"/r\", reference = \"?id\", status = \"/s\"", "callback.reference is behind"),
+        ("each = \"/r\", reference = \"/id\", status = \"?s\"", "callback.status is behind"),
+        ("each = \"/r\", form = \"form\", reference = \"/id\", status = \"/s\"", "form = \"form\" has none"),
+    ] {
+        let why = refused(&callback(inner));
+        assert!(why.contains(part), "{inner}\n{why}");
+    }
+    let poll = |inner: &str| {
+        format!(
+            "{URL}{CODE}{answers}poll = {{ path = \"/c/{{reference}}\", every_ms = 100, delivered = [\"ok\"], {inner} }}"
+        )
+    };
+    read(&poll("each = \"/results\", reference = \"/id\", status = \"/s\"")).expect("holds");
+    assert!(refused(&poll("reference = \"/id\", status = \"/s\"")).contains("it needs poll.each"));
+}
+
+#[test]
+fn pointers_into_one_element_of_a_list_are_warned_of() {
+    let answers = "answers = [{ means = \"accepted\", reference = \"/id\" }]\n";
+    let proof = "header = { name = \"x\", value = { file = \".rustfmt.toml\" } }";
+    let with = |callback: &str, poll: &str| {
+        format!(
+            "{URL}{CODE}{answers}callback = {{ {proof}, delivered = [\"ok\"], {callback} }}\n\
+             poll = {{ path = \"/c/{{reference}}\", every_ms = 100, delivered = [\"ok\"], {poll} }}"
+        )
+    };
+    let warnings = |callback, poll| read(&with(callback, poll)).expect("holds").warnings();
+    let both = warnings("reference = \"/results/0/id\", status = \"/results/0/s\"", "status = \"/results/0/s\"");
+    assert_eq!(both.len(), 2);
+    assert!(both[0].starts_with("callback ") && both[0].contains("each = \"/results\""), "{both:?}");
+    assert!(both[1].starts_with("poll ") && both[1].contains("each = \"/results\""), "{both:?}");
+    let none = warnings(
+        "each = \"/results\", reference = \"/id\", status = \"/s\", word = \"/errors/0/text\"",
+        "each = \"\", status = \"/s\"",
+    );
+    assert_eq!(none, [""; 0]);
+    assert_eq!(warnings("reference = \"/id\", status = \"/s\", word = \"/errors/0\"", "status = \"/s\""), [""; 0]);
+}
+
+#[test]
+fn a_receipt_by_get_has_everything_in_its_query() {
+    let answers = "answers = [{ means = \"accepted\", reference = \"/id\" }]\n";
+    let query = "query = { name = \"key\", value = { file = \".rustfmt.toml\" } }";
+    let callback =
+        |inner: &str| format!("{URL}{CODE}{answers}callback = {{ method = \"GET\", delivered = [\"ok\"], {inner} }}");
+    let config = read(&callback(&format!("{query}, reference = \"?id\", status = \"?s\""))).expect("holds");
+    assert_eq!(config.callback.expect("there is one").method, CallbackMethod::Get);
+    let hmac = "hmac_sha256 = { header = \"X-Sign\", key = { file = \".rustfmt.toml\" } }";
+    for (inner, part) in [
+        (format!("{hmac}, reference = \"?id\", status = \"?s\""), "a GET has none"),
+        (format!("{hmac}, reference = \"/id\", status = \"/s\""), "a GET has none"),
+        (format!("{query}, reference = \"/id\", status = \"?s\""), "callback.reference: a GET has no body for \"/id\""),
+        (format!("{query}, reference = \"?id\", status = \"/s\""), "callback.status: a GET"),
+        (format!("{query}, reference = \"?id\", status = \"?s\", form = \"form\""), "callback.form"),
+        (format!("{query}, each = \"/r\", reference = \"?id\", status = \"?s\""), "each"),
+    ] {
+        let why = refused(&callback(&inner));
+        assert!(why.contains(part), "{inner}\n{why}");
+    }
+}

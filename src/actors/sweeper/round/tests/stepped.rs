@@ -56,7 +56,7 @@ async fn a_step_forward_ends_drops_and_marks_nothing_for_five_minutes() {
     let (paid, watermark, marked) =
         (scratch.spendable(account).await, scratch.watermark().await, mark(&scratch.store).await);
     scratch.machine.step(600);
-    scratch.rounds.housekeeping = Housekeeping::new(&CONFIG, Duration::ZERO, &scratch.store);
+    scratch.rounds.housekeeping = Housekeeping::new(&CONFIG, Duration::ZERO, Duration::from_secs(65), &scratch.store);
     for _ in 0..3 {
         assert_eq!(scratch.rounds.run().await, Ok(true));
         assert_eq!(scratch.spendable(account).await, paid);
@@ -87,8 +87,12 @@ async fn after_a_step_the_walk_over_all_deliveries_goes_through_in_slices() {
     });
     assert_eq!(writes.await, Ok(1_000));
     // Nothing is folded meanwhile.
-    scratch.rounds.housekeeping =
-        Housekeeping::new(&SweeperConfig { keep_deliveries_days: 9, ..CONFIG }, Duration::ZERO, &scratch.store);
+    scratch.rounds.housekeeping = Housekeeping::new(
+        &SweeperConfig { keep_deliveries_days: 9, ..CONFIG },
+        Duration::ZERO,
+        Duration::from_secs(65),
+        &scratch.store,
+    );
     scratch.rounds.slice_rows = 100;
     assert_eq!(scratch.rounds.run().await, Ok(true), "in peace a slice a round is enough");
     assert!(scratch.rounds.patrol > FIRST);
