@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::settler::{Ending, Reply, Settler, Work};
+use super::unwritten::Unwritten;
 use super::watching::{Failed, Needs, Watching};
 use super::{InFlight, Parts, failure_code};
 use crate::actors::group_commit::GroupCommit;
@@ -43,7 +44,7 @@ pub(super) enum Message<J> {
         receipt: Receipt,
         reply: oneshot::Sender<()>,
     },
-    Answered(AnswerRecord),
+    Answered(AnswerRecord, Option<Unwritten>),
     Returned(Option<Settler>),
     Tick,
     Finish(oneshot::Sender<()>),
@@ -120,7 +121,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
             Message::Receipt { delivery, channel, receipt, reply } => {
                 state.receipt((delivery, channel), receipt, reply);
             }
-            Message::Answered(answer) => state.group.push(Work::Answer(answer)),
+            Message::Answered(answer, unwritten) => state.group.push(Work::Answer(answer, unwritten)),
             Message::Returned(settler) => state.group.returned(settler),
             Message::Tick => state.tick(),
             Message::Finish(done) => state.finish = Some(done),
