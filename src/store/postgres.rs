@@ -8,16 +8,16 @@ mod connector;
 mod failure;
 mod lease;
 mod parameters;
+mod read;
 mod server;
 mod session;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::{BoxFuture, join};
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -29,6 +29,7 @@ use self::failure::{slow, translate};
 pub(super) use self::lease::Connection;
 use self::lease::{Lease, lease, pool};
 use self::parameters::{parameters, scalar_ids};
+use self::read::{READ, READ_LONG, RoundTrip, read};
 use self::server::{check_privileges, check_server};
 use self::session::Token;
 use super::error::{CommitError, StoreError};
@@ -53,12 +54,6 @@ const SESSION: &str = "-c lock_timeout=1000 -c statement_timeout=2000 \
     -c idle_in_transaction_session_timeout=2000 -c enable_hashjoin=off -c enable_mergejoin=off \
     -c enable_seqscan=off -c jit=off";
 
-/// One snapshot for all statements of a read.
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// The same without the limits and the plan settings that are made for batches.
-const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-    SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_hashjoin = on; \
-    SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
 /// The longest a read may be limited to: the server takes milliseconds, and zero for no limit.
 const LIMIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -74,20 +69,6 @@ pub(super) struct Postgres {
     runtime: Handle,
     round_trip: RoundTrip,
     clock: DatabaseClock,
-}
-
-/// How long the last BEGIN of a read waited for its answer, in microseconds; zero before the first.
-#[derive(Clone, Debug, Default)]
-struct RoundTrip(Arc<AtomicU64>);
-
-impl RoundTrip {
-    fn observe(&self, took: Duration) {
-        self.0.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-    }
-
-    fn last(&self) -> Option<Duration> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|us| *us > 0).map(Duration::from_micros)
-    }
 }
 
 impl Postgres {
@@ -208,32 +189,6 @@ fn failed(ended: &JoinError) -> StoreError {
     } else {
         StoreError::Unavailable("the connections' runtime has ended".into())
     }
-}
-
-/// A read waits for the answers of its statements only: its BEGIN goes out with the first one, and its ROLLBACK is not waited
-/// for. With a server far away that is a third of the time.
-async fn read<T, F>(
-    pool: &Pool,
-    clock: DatabaseClock,
-    begin: &str,
-    round_trip: &RoundTrip,
-    work: F,
-) -> Result<T, StoreError>
-where
-    F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>>,
-{
-    let tx = Tx(Inner::Postgres(PgTx::new(lease(pool).await?, clock)));
-    let begin = async {
-        let since = Instant::now();
-        tx.postgres().run(begin).await?;
-        round_trip.observe(since.elapsed());
-        Ok(())
-    };
-    // Polled in this order, so they go out in this order.
-    let (begun, outcome) = join(begin, work(&tx)).await;
-    begun?;
-    tx.into_connection().roll_back();
-    outcome
 }
 
 #[derive(Debug)]

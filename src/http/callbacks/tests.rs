@@ -2,49 +2,25 @@
 
 mod get;
 mod several;
+mod sink;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::sink::Sink;
 use super::*;
-use crate::carrier::upstream::{Naming, NotDurable, Receipt, ReceiptState, Subject};
+use crate::carrier::upstream::{Receipt, ReceiptState, Subject};
 use crate::config::upstreams::http::HttpConfig;
 use crate::domain::signature::{hex, hmac_sha256};
 use crate::http::listener::{Limits, Listener};
 
 const SECRET: &str = "max_width = 120\nuse_small_heuristics = \"Max\"";
 const BODY: &str = r#"{"id":"x1","status":"ok"}"#;
-
-#[derive(Debug, Default)]
-struct Sink {
-    is_away: Mutex<bool>,
-    /// What has this word is not durable.
-    refuses: Mutex<Option<&'static str>>,
-    receipts: Mutex<Vec<Receipt>>,
-}
-
-impl ReceiptSink for Sink {
-    fn put(&self, receipt: Receipt) -> BoxFuture<'static, Result<(), NotDurable>> {
-        let refused = *self.refuses.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_away = *self.is_away.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_away = is_away || refused.is_some_and(|word| receipt.status.as_str() == word);
-        if !is_away {
-            self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
-        }
-        std::future::ready(if is_away { Err(NotDurable) } else { Ok(()) }).boxed()
-    }
-
-    fn name(&self, _: Naming) -> BoxFuture<'static, Result<(), NotDurable>> {
-        std::future::ready(Ok(())).boxed()
-    }
-}
 
 /// A listener with one upstream, `tkc`.
 struct Bench {
