@@ -12,7 +12,7 @@ use super::lease::lease as connect;
 use crate::store::error::StoreError;
 
 /// What the statements of this build do to each table: the privileges that a role must have on it. Locking a row is an UPDATE.
-const PRIVILEGES: [(&str, &[&str]); 21] = [
+const PRIVILEGES: [(&str, &[&str]); 24] = [
     ("accounts", &["SELECT", "INSERT", "UPDATE"]),
     ("api_keys", &["SELECT", "INSERT", "UPDATE"]),
     ("attempts", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
@@ -21,12 +21,15 @@ const PRIVILEGES: [(&str, &[&str]); 21] = [
     ("batches", &["SELECT", "INSERT", "DELETE"]),
     ("cooldown_windows", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("deliveries", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("house_clock", &["SELECT", "UPDATE"]),
     ("idempotency_keys", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("keyring", &["SELECT", "INSERT"]),
     ("learned_carriers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("link_pauses", &["SELECT", "INSERT", "DELETE"]),
     ("movements", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("parked_receipts", &["SELECT", "INSERT", "DELETE"]),
+    ("pollers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("polls", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_migrations", &["SELECT"]),
     ("sweeper", &["SELECT", "UPDATE"]),
     ("wallets", &["SELECT", "INSERT", "UPDATE"]),

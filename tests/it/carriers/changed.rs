@@ -2,6 +2,7 @@
 //! stand.
 
 use super::*;
+use crate::house::write_secret;
 
 /// Leads to `to`, for one connection at a time; what comes while there is one is closed.
 async fn one_at_a_time(to: SocketAddr) -> (SocketAddr, impl Future<Output = ()>) {
@@ -63,7 +64,7 @@ pub(super) async fn awaited(engine: Engine) {
 
     // A password that the SMSC refuses.
     let another = scene.house.folder().join("another");
-    std::fs::write(&another, "another").expect("written");
+    write_secret(&another, "another");
     scene.write(carriers, &[&written.replace(&scene.secret(), &format!("{{ file = {another:?} }}"))]);
     assert!(node.running.reload.now().await);
     all_up(&node, 1).await;

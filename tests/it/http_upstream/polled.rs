@@ -13,7 +13,7 @@ use crate::commands::{Desk, address, text};
 use crate::house::client::Request;
 use crate::house::customer::{PRICE, Purse, forced};
 use crate::house::database::Engine;
-use crate::house::until;
+use crate::house::{until, write_secret};
 
 both_engines! {
     async fn receipts_that_are_asked_for_survive_a_kill_9(desk: Desk) { killed(&desk).await }
@@ -42,7 +42,7 @@ async fn killed(desk: &Desk) {
     let mut running = JoinSet::new();
     let provider = provider_with(slow(), &mut running).await;
     let (table, secret) = (desk.folder.join("carriers.toml"), desk.folder.join("tkc.secret"));
-    std::fs::write(&secret, KEY).expect("written");
+    write_secret(&secret, KEY);
     let tkc = polled(super::TKC)
         .replace("https://api.tkc.example", &format!("http://{provider}"))
         .replace("{ env = \"NEXO_TKC_TOKEN\" }", &format!("{{ file = {secret:?} }}"));
