@@ -49,7 +49,9 @@ impl Kannel {
         kannel.run(BEARERBOX, &configuration);
         until("bearerbox takes its smsbox", async || std::net::TcpStream::connect(smsbox).ok()).await;
         kannel.run(SMSBOX, &configuration);
-        until("smsbox takes messages", async || std::net::TcpStream::connect(sendsms).ok()).await;
+        // It listens before it answers: a stranger is told so once it does.
+        let stranger = Request::new("GET", "/cgi-bin/sendsms?username=nobody");
+        until("smsbox takes messages", async || stranger.send(sendsms).await.ok()).await;
         until("it is bound", async || {
             let status = Request::new("GET", "/status.txt?password=bar").send(admin).await.ok()?;
             status.text.contains("(online").then_some(())
