@@ -149,7 +149,8 @@ fn makes_way(old: &Started, new: &Started) -> bool {
     match new.crowded.as_ref().and_then(|crowded| *crowded.borrow()) {
         // However its address is written.
         Some(Crowded::Said) => same_system_id(&old.origin, &new.origin),
-        Some(Crowded::Perhaps) => same_account(&old.origin, &new.origin),
+        // It may as well be the new credentials that are wrong: only what has bound before is believed.
+        Some(Crowded::Perhaps) => same_credentials(&old.origin, &new.origin),
         None => false,
     }
 }
@@ -190,6 +191,17 @@ fn same_system_id(one: &Origin, other: &Origin) -> bool {
     match (one, other) {
         (Origin::Provider(UpstreamConfig::Smpp(one)), Origin::Provider(UpstreamConfig::Smpp(other))) => {
             one.system_id == other.system_id
+        }
+        _ => false,
+    }
+}
+
+/// Whether two show the same SMSC the same account in the same way: one that has bound proves the other right.
+fn same_credentials(one: &Origin, other: &Origin) -> bool {
+    match (one, other) {
+        (Origin::Provider(UpstreamConfig::Smpp(one)), Origin::Provider(UpstreamConfig::Smpp(other))) => {
+            (&one.address, &one.system_id, &one.password, &one.system_type, &one.tls)
+                == (&other.address, &other.system_id, &other.password, &other.system_type, &other.tls)
         }
         _ => false,
     }

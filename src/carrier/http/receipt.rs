@@ -135,7 +135,12 @@ pub(super) fn of_poll(
         let unseen = unseen(pointer.into_iter(), &body);
         return Heard { told: read(&body).into_iter().collect(), unreadable: 0, unseen };
     };
-    let elements = elements(each, &body).unwrap_or_default();
+    let elements = match elements(each, &body) {
+        Ok(elements) => elements,
+        Err(Unreadable::TooMany) => return Heard { unreadable: 1, ..Heard::default() },
+        // No list yet.
+        Err(_) => &[],
+    };
     let told: Vec<Told> = elements.iter().filter_map(read).collect();
     Heard { unreadable: elements.len() - told.len(), told, unseen: unseen([each].into_iter(), &body) }
 }
@@ -230,7 +235,7 @@ impl Message<'_> {
         let network = mapping.network.as_ref().and_then(|source| NetworkCode::parse(&self.text(source)?));
         let status = match more {
             Some(prose) => CarrierStatus::clean(&without_numbers(&prose)),
-            None if word_is_known || !word.contains(' ') => CarrierStatus::clean(&word),
+            None if word_is_known => CarrierStatus::clean(&word),
             None => CarrierStatus::clean(&without_numbers(&word)),
         };
         Some(Told { receipt: Receipt { upstream: upstream.clone(), subject, state, status, network }, word_is_known })

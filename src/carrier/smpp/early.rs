@@ -3,6 +3,8 @@
 //! After a cut some SMSCs begin to repeat receipts as soon as they have read the bind. These PDUs are kept in their order, for
 //! the session to work on once the bind holds; a bind that is refused answers none of them, and the SMSC repeats them.
 
+use bytes::Bytes;
+
 use super::framing::{Frame, HEADER_BYTES};
 
 /// PDUs that are kept.
@@ -22,11 +24,13 @@ pub(super) struct Early {
 }
 
 impl Early {
-    pub(super) fn keep(&mut self, frame: Frame) -> Result<(), TooMuch> {
+    pub(super) fn keep(&mut self, mut frame: Frame) -> Result<(), TooMuch> {
         self.bytes += HEADER_BYTES + frame.body.len();
         if self.frames.len() == PDUS_MAX || self.bytes > BYTES_MAX {
             return Err(TooMuch);
         }
+        // A piece of the buffer that it was read into would keep the whole buffer.
+        frame.body = Bytes::copy_from_slice(&frame.body);
         self.frames.push(frame);
         Ok(())
     }

@@ -25,7 +25,7 @@ const UCS2: u8 = 8;
 const GSM_UNKNOWN_SUBSCRIBER: (u8, u16) = (3, 1);
 
 /// So much is shown of a number: too little for a code to fit in.
-const NUMBER_SHOWN_MAX: usize = 4;
+const NUMBER_SHOWN_MAX: usize = 3;
 /// And so much of a word.
 const WORD_SHOWN_MAX: usize = 20;
 

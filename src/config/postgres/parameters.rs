@@ -135,7 +135,9 @@ impl Found {
                 }
             }
             // As libpq has it, for addresses that were made for JDBC.
-            ("ssl", "true") => self.mode = SslMode::Require,
+            ("ssl", "true") if self.mode == SslMode::Unsaid => self.mode = SslMode::Require,
+            // What sslmode says is more.
+            ("ssl", "true") => {}
             ("ssl", _) => return Err(must("ssl", "true, or better sslmode=verify-full")),
             ("sslrootcert", "system") => self.root = Root::Public,
             ("sslrootcert", value) => self.root = path(value).map_or(Root::Unsaid, Root::File),

@@ -46,7 +46,7 @@ fn of_url(text: &str) -> Result<Parameters, InvalidAddress> {
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
-    if hosts.contains('@') {
+    if hosts.contains('@') || database.contains('@') {
         return Err(InvalidAddress::Form("a `@` in the user or password must be written %40"));
     }
     of_hosts(hosts, &mut pairs)?;

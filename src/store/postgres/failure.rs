@@ -5,12 +5,15 @@ use std::error::Error as _;
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
-use super::session::refused_settings;
+use super::session::{SILENT, refused_settings};
 use crate::store::error::StoreError;
 
 /// Why there is no connection, down to the cause: an operator must tell a wrong password from a closed port.
 pub(super) fn no_connection(error: &PoolError) -> StoreError {
     let error = match error {
+        PoolError::PostCreateHook(HookError::Message(why)) if why == SILENT => {
+            return StoreError::Unavailable(why.to_string());
+        }
         PoolError::PostCreateHook(HookError::Message(why)) => return StoreError::Unfit(why.to_string()),
         PoolError::PostCreateHook(HookError::Backend(error)) | PoolError::Backend(error) => error,
         error => return StoreError::Unavailable(error.to_string()),

@@ -6,14 +6,22 @@
 //! for somebody else, whatever settings its role or its pooler have given it. And each connection leaves a mark of its own: a
 //! backend that has one already, or has another a statement later, has served a second connection.
 
+use std::time::Duration;
+
 use deadpool_postgres::{Hook, HookError};
 use futures_util::future::try_join;
+use tokio::time::timeout;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// What an operator is told, and where it is written down.
 const SHARED: &str = "the address leads to a connection pooler that shares its sessions or drops their settings (PgBouncer in \
      transaction mode does both, in session mode the latter): orders would run under another's name. Give the address of \
      the Postgres server itself; a daemon pools its own connections";
+
+/// How long a server may take to tell whose session it is.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// What is said of one that does not.
+pub(super) const SILENT: &str = "the server took a login and then did not answer in time";
 
 /// How a server is told that a session is one of this process.
 #[derive(Clone, Debug)]
@@ -34,10 +42,12 @@ impl Token {
         Hook::async_fn(move |client, _| {
             let token = self.0.clone();
             Box::pin(async move {
-                match is_own(client, &token).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(HookError::message(SHARED)),
-                    Err(error) => Err(HookError::Backend(error)),
+                // The pool's limits do not hold for a hook.
+                match timeout(LOOK_WITHIN, is_own(client, &token)).await {
+                    Ok(Ok(true)) => Ok(()),
+                    Ok(Ok(false)) => Err(HookError::message(SHARED)),
+                    Ok(Err(error)) => Err(HookError::Backend(error)),
+                    Err(_) => Err(HookError::message(SILENT)),
                 }
             })
         })
