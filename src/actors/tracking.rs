@@ -11,6 +11,7 @@ mod ledger;
 mod references;
 mod settler;
 mod shard;
+mod unwritten;
 mod watching;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use self::ledger::{Ledger, StoreLedger};
 use self::references::{Book, ByReference, References, StoreBook};
 use self::shard::{Message, Shard};
+use self::unwritten::UnwrittenAnswers;
 use self::watching::Needs;
 use crate::actors::group_commit::conflict_key;
 use crate::actors::supervise::{Budget, Child, Slot, Tasks};
@@ -31,12 +33,12 @@ use crate::carrier::upstream::{FailureClass, Naming, NotDurable, Receipt, Receip
 use crate::config::{DispatchConfig, TrackingConfig, millis};
 use crate::domain::carrier::{Carrier, Channel};
 use crate::domain::delivery::FailureCode;
-use crate::domain::ids::{DeliveryId, EndpointId};
+use crate::domain::ids::{AccountId, DeliveryId, EndpointId};
 use crate::domain::money::MicroUsd;
 use crate::domain::reference::UpstreamId;
 use crate::domain::sealing::Keyring;
 use crate::records::carrier_attempts::{CarrierAttempt, Named, Sought};
-use crate::records::idempotency::AnswerRecord;
+use crate::records::idempotency::{AnswerRecord, FirstAnswer};
 use crate::records::settlement::{Settled, Settlement};
 use crate::store::Store;
 
@@ -75,6 +77,7 @@ pub struct SettleFailed;
 pub struct Tracking<J> {
     shards: Arc<[Slot<Message<J>>]>,
     references: Slot<references::Message>,
+    unwritten: UnwrittenAnswers,
     /// Phones are looked up by their keys.
     keyring: Arc<Keyring>,
 }
@@ -84,6 +87,7 @@ impl<J> Clone for Tracking<J> {
         Self {
             shards: Arc::clone(&self.shards),
             references: self.references.clone(),
+            unwritten: self.unwritten.clone(),
             keyring: Arc::clone(&self.keyring),
         }
     }
@@ -139,7 +143,8 @@ impl<J: Send + 'static> Tracking<J> {
         let parts = Arc::new(parts);
         let shards: Arc<[Slot<Message<J>>]> = (0..shards).map(|_| Slot::vacant()).collect();
         let references = Slot::vacant();
-        let tracking = Self { shards, references, keyring: Arc::clone(&parts.keyring) };
+        let unwritten = UnwrittenAnswers::default();
+        let tracking = Self { shards, references, unwritten, keyring: Arc::clone(&parts.keyring) };
         let shards = tracking.shards.iter().enumerate().map(|(number, slot)| {
             let parts = Arc::clone(&parts);
             Child::actor("tracking shard", slot, move || (Shard::new(number), Arc::clone(&parts)))
@@ -194,11 +199,18 @@ impl<J: Send + 'static> Tracking<J> {
     }
 
     /// Writes the answer that an order with an idempotency key was given, together with the next ends. If it is lost, a
-    /// repeat reads the delivery instead.
+    /// repeat reads the delivery instead. Until it is written [`Tracking::unwritten_answer`] knows it.
     pub fn answered(&self, answer: AnswerRecord) {
         let key = conflict_key(b'k', (answer.account, &answer.key));
         let shard = usize::try_from(key % self.shards.len() as u64).unwrap_or(0);
-        let _down = self.shards[shard].cast(Message::Answered(answer));
+        let unwritten = self.unwritten.keep(&answer);
+        let _down = self.shards[shard].cast(Message::Answered(answer, unwritten));
+    }
+
+    /// The answer that this node gave to a key and has not written yet, and the order that it was given to.
+    #[must_use]
+    pub fn unwritten_answer(&self, account: AccountId, key: &str) -> Option<(DeliveryId, FirstAnswer)> {
+        self.unwritten.find(account, key)
     }
 
     /// Where links put receipts.

@@ -14,6 +14,7 @@ use tracing::{error, warn};
 
 use super::Wake;
 use super::ledger::{Batch, Ledger};
+use super::unwritten::Unwritten;
 use super::watching::Life;
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
 use crate::domain::carrier::Carrier;
@@ -49,7 +50,8 @@ pub(super) enum Work {
     End(Ending),
     /// A delivery goes on to its second channel.
     Move(Move, Reply),
-    Answer(AnswerRecord),
+    /// With its place among the answers that are not written yet.
+    Answer(AnswerRecord, Option<Unwritten>),
 }
 
 impl Item for Work {
@@ -57,7 +59,7 @@ impl Item for Work {
         match self {
             Self::End(ending) => [Some(conflict_key(b'd', ending.settlement.delivery)), None],
             Self::Move(moved, _) => [Some(conflict_key(b'd', moved.delivery)), None],
-            Self::Answer(answer) => [Some(conflict_key(b'k', (answer.account, &answer.key))), None],
+            Self::Answer(answer, _) => [Some(conflict_key(b'k', (answer.account, &answer.key))), None],
         }
     }
 }
@@ -176,17 +178,18 @@ struct Waiting {
     reply: Reply,
 }
 
-/// A batch and, in the order of its settlements and of its moves, who waits for it.
+/// A batch and, in the order of its settlements and of its moves, who waits for it; in that of its answers, their places.
 struct Part {
     batch: Arc<Batch>,
     waiting: Vec<Waiting>,
     movers: Vec<Reply>,
+    unwritten: Vec<Option<Unwritten>>,
 }
 
 impl Part {
     fn new(items: Vec<Work>) -> Self {
         let mut batch = Batch::default();
-        let (mut waiting, mut movers) = (Vec::with_capacity(items.len()), Vec::new());
+        let (mut waiting, mut movers, mut places) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
         for item in items {
             match item {
                 Work::End(Ending { settlement, life, reply }) => {
@@ -197,10 +200,13 @@ impl Part {
                     movers.push(reply);
                     batch.moves.push(moved);
                 }
-                Work::Answer(answer) => batch.answers.push(answer),
+                Work::Answer(answer, unwritten) => {
+                    places.push(unwritten);
+                    batch.answers.push(answer);
+                }
             }
         }
-        Self { batch: Arc::new(batch), waiting, movers }
+        Self { batch: Arc::new(batch), waiting, movers, unwritten: places }
     }
 
     fn len(&self) -> usize {
@@ -219,13 +225,16 @@ impl Part {
         let of = |rows: usize| if ends > 0 && others > 0 { 0 } else { rows / 2 };
         let settlements = if others > 0 { Vec::new() } else { batch.settlements.split_off(ends / 2) };
         let answers = batch.answers.split_off(of(batch.answers.len()));
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        let unwritten_too = unwritten.split_off(unwritten.len() - answers.len());
         // The larger half, so that one of each is parted too.
         let moves = batch.moves.split_off(of(batch.moves.len() + 1));
         let waiting_too = if others > 0 { Vec::new() } else { waiting.split_off(ends / 2) };
         let movers_too = movers.split_off(movers.len() - moves.len());
         let second = Batch { settlements, answers, moves };
-        let second = Self { batch: Arc::new(second), waiting: waiting_too, movers: movers_too };
-        Some((Self { batch: Arc::new(batch), waiting, movers }, second))
+        let second =
+            Self { batch: Arc::new(second), waiting: waiting_too, movers: movers_too, unwritten: unwritten_too };
+        Some((Self { batch: Arc::new(batch), waiting, movers, unwritten }, second))
     }
 
     fn committed(self, settled: Vec<Settled>) -> Committed {

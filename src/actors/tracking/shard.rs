@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::settler::{Ending, Reply, Settler, Work};
+use super::unwritten::Unwritten;
 use super::watching::{Failed, Needs, Watching};
 use super::{InFlight, Parts, failure_code};
 use crate::actors::group_commit::GroupCommit;
@@ -39,7 +40,7 @@ pub(super) enum Message<J> {
         receipt: Receipt,
         reply: oneshot::Sender<()>,
     },
-    Answered(AnswerRecord),
+    Answered(AnswerRecord, Option<Unwritten>),
     Returned(Option<Settler>),
     Tick,
     Finish(oneshot::Sender<()>),
@@ -113,7 +114,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
             Message::Receipt { delivery, channel, receipt, reply } => {
                 state.receipt((delivery, channel), receipt, reply);
             }
-            Message::Answered(answer) => state.group.push(Work::Answer(answer)),
+            Message::Answered(answer, unwritten) => state.group.push(Work::Answer(answer, unwritten)),
             Message::Returned(settler) => state.group.returned(settler),
             Message::Tick => state.tick(),
             Message::Finish(done) => state.finish = Some(done),
