@@ -8,9 +8,13 @@ pub enum StoreError {
     /// The database is out of reach, full, read-only or too slow: 503 material.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// A deadlock, a serialization failure or a lock not granted in time: run it again.
+    /// A deadlock or a serialization failure: run it again.
     #[error("the transaction lost to another: {0}")]
     Conflict(String),
+    /// A lock was not granted in time: another session holds a row, and may hold it for long. What needs no such row need
+    /// not wait for it.
+    #[error("a row is held locked by another session: {0}")]
+    Locked(String),
     /// A statement is wrong or a row is not what the schema promises: ours.
     #[error("internal storage error: {0}")]
     Internal(String),

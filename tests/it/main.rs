@@ -25,6 +25,7 @@ mod last_cent;
 mod learning;
 mod ledger;
 mod link_commands;
+mod locked_wallet;
 mod look_up;
 mod lost_database;
 mod malformed_input;

@@ -88,6 +88,7 @@ async fn a_database_out_of_reach_is_503_and_a_fault_of_ours_500() {
     for (error, status) in [
         (StoreError::Unavailable("gone".into()), 503),
         (StoreError::Conflict("lost".into()), 503),
+        (StoreError::Locked("held".into()), 503),
         (StoreError::Internal("secret detail".into()), 500),
     ] {
         edge.script().broken = Some(error);
