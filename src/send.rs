@@ -222,7 +222,7 @@ impl Sender {
             }
             Verdict::KeyKnown => Err(Refusal::KeyKnown),
             Verdict::StaleKey => Err(SendError::StaleKey.into()),
-            Verdict::ClockSkew => Err(SendError::Unavailable.into()),
+            Verdict::ClockSkew | Verdict::WalletLocked => Err(SendError::Unavailable.into()),
         }
     }
 

@@ -113,7 +113,8 @@ impl Store {
         }
     }
 
-    /// Runs `work` in one transaction and commits it; runs it again after a deadlock or a serialization failure.
+    /// Runs `work` in one transaction and commits it; runs it again after a deadlock, a serialization failure or a lock that
+    /// was not granted in time.
     ///
     /// # Errors
     /// What `work` returns. A commit of unknown outcome is [`StoreError::Unavailable`]: use a [`Writer`] with a batch
@@ -123,7 +124,7 @@ impl Store {
         T: Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        match self.writer().commit(None, work).await {
+        match self.writer().commit_patiently(work).await {
             Ok(outcome) => Ok(outcome),
             Err(CommitError::NotCommitted(error)) => Err(error),
             Err(CommitError::Unknown { .. }) => Err(StoreError::Unavailable("the commit's outcome is unknown".into())),

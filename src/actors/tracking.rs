@@ -7,7 +7,9 @@
 //! It never dispatches: a failed receipt that leaves a channel goes back through the channel given at birth. What a
 //! shard forgets by a restart, the sweeper ends.
 
+mod committed;
 mod ledger;
+mod postponed;
 mod references;
 mod settler;
 mod shard;

@@ -7,8 +7,11 @@
 //! the answer, and for a commit that panics.
 
 mod handover;
+mod locked;
+mod part;
 mod resolver;
 mod teller;
+mod told;
 
 use std::fmt;
 use std::sync::Arc;

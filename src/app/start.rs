@@ -45,7 +45,9 @@ pub enum StartError {
 impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(why) | StoreError::Conflict(why) => Self::Unavailable(why),
+            StoreError::Unavailable(why) | StoreError::Conflict(why) | StoreError::Locked(why) => {
+                Self::Unavailable(why)
+            }
             StoreError::Unfit(why) | StoreError::Internal(why) => Self::Config(format!("store.url: {why}")),
         }
     }

@@ -129,7 +129,9 @@ impl From<CarrierTableError> for CliError {
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Conflict(_) => Self::Unavailable(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::Conflict(_) | StoreError::Locked(_) => {
+                Self::Unavailable(error.to_string())
+            }
             StoreError::Unfit(why) => Self::Usage(format!("store.url: {why}")),
             StoreError::Internal(_) => Self::Internal(error.to_string()),
         }

@@ -83,7 +83,7 @@ impl<B: Backend> Handler for Api<B> {
 /// What a failed read becomes; a failure of ours is logged here, once.
 fn store_failed(error: &StoreError, call: &'static str) -> ApiError {
     match error {
-        StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_) => {
+        StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_) | StoreError::Locked(_) => {
             tracing::warn!(%error, call, "a read failed");
             ApiError::Unavailable
         }

@@ -4,13 +4,15 @@
 //! `domain::posting`, and written in bulk. An order that is not charged leaves nothing behind. A batch never holds a
 //! phone or an idempotency key twice: two rows with one conflict key in one statement kill the batch on Postgres.
 
+mod wallets;
 mod writes;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::join;
 
+use self::wallets::{Wallets, clock, lock_wallets};
 use crate::domain::carrier::{Carrier, CarrierSource, Channel};
 use crate::domain::ids::{AccountId, DeliveryId};
 use crate::domain::money::{Buckets, MicroUsd};
@@ -76,6 +78,8 @@ pub enum Verdict {
     StaleKey,
     /// The order's id is too far from the database's clock.
     ClockSkew,
+    /// Another session holds the account's wallet, which was not waited for.
+    WalletLocked,
 }
 
 /// The verdicts in the order of the orders, and the database's clock after the locks.
@@ -107,34 +111,27 @@ static READ_WINDOWS: Statement = Statement::new(
      FROM r JOIN cooldown_windows w ON w.phone_key = r.phone_key",
 );
 
-static LOCK_WALLETS: Statement = Statement::new(
-    "wallets.lock_for_charge",
-    &[Type::Id],
-    &[],
-    "WITH r(account) AS ({rows}) SELECT w.account, w.free_credit, w.bonus_credit, w.balance, \
-     (SELECT epoch FROM auth_epoch WHERE one = 1), {now_us} \
-     FROM r JOIN wallets w ON w.account = r.account ORDER BY w.account {for_update:w}",
-);
-
-static CLOCK: Statement = Statement::new("clock", &[], &[], "SELECT {now_us}");
-
-/// A wallet under lock, and what else the same statement read.
-struct Wallets {
-    by_account: HashMap<AccountId, Buckets>,
-    epoch: i64,
-    now: Timestamp,
-}
-
 /// Decides and writes a batch. The verdicts are true once the transaction has committed.
 ///
 /// # Errors
 /// [`StoreError`]; nothing of the batch happened then.
 pub async fn accept(tx: &Tx, orders: &[Order]) -> Result<Accepted, StoreError> {
+    accept_unwaited(tx, orders, &HashSet::new()).await
+}
+
+/// The same, without a wait for the wallets of `unwaited`: if another session holds one, its orders are
+/// [`Verdict::WalletLocked`] and leave nothing.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn accept_unwaited(tx: &Tx, orders: &[Order], unwaited: &HashSet<AccountId>) -> Result<Accepted, StoreError> {
     assert_distinct(orders);
     let keyed: Vec<&Order> = orders.iter().filter(|order| order.idempotency.is_some()).collect();
     let known = idempotency::claim(tx, &keyed).await?;
     let claiming: Vec<&Order> = orders.iter().filter(|order| !known.contains(&order.delivery)).collect();
-    let (claimed, wallets) = try_join(claim_windows(tx, &claiming), lock_wallets(tx, &claiming)).await?;
+    let (claimed, wallets) = join(claim_windows(tx, &claiming), lock_wallets(tx, &claiming, unwaited)).await;
+    // In this order: what failed first is the cause, what follows it in a failed transaction is not.
+    let (claimed, wallets) = (claimed?, wallets?);
     let mut wallets = match wallets {
         Some(wallets) => wallets,
         None => Wallets { by_account: HashMap::new(), epoch: 0, now: clock(tx).await? },
@@ -151,7 +148,7 @@ pub async fn accept(tx: &Tx, orders: &[Order]) -> Result<Accepted, StoreError> {
         } else if skewed(order.delivery, wallets.now) {
             Verdict::ClockSkew
         } else if let Some(until) = claimed.get(&order.phone_key) {
-            let (verdict, split) = charge(order, until.minus(WINDOW), &mut wallets);
+            let (verdict, split) = charge(order, until.minus(WINDOW), &mut wallets, unwaited);
             charged.extend(split.map(|split| (order, until.minus(WINDOW), split)));
             verdict
         } else {
@@ -179,10 +176,17 @@ fn skewed(delivery: DeliveryId, now: Timestamp) -> bool {
     made > now.plus(ID_SKEW_MAX) || made < now.minus(ID_SKEW_MAX)
 }
 
-/// Charges one order in memory; the split is `None` if the wallet cannot pay.
-fn charge(order: &Order, created_at: Timestamp, wallets: &mut Wallets) -> (Verdict, Option<Buckets>) {
+/// Charges one order in memory; the split is `None` if the wallet cannot pay or is not under lock.
+fn charge(
+    order: &Order,
+    created_at: Timestamp,
+    wallets: &mut Wallets,
+    unwaited: &HashSet<AccountId>,
+) -> (Verdict, Option<Buckets>) {
     let Some(wallet) = wallets.by_account.get_mut(&order.account) else {
-        return (Verdict::Insufficient { balance: MicroUsd::ZERO }, None);
+        let is_locked = unwaited.contains(&order.account);
+        let verdict = if is_locked { Verdict::WalletLocked } else { Verdict::Insufficient { balance: MicroUsd::ZERO } };
+        return (verdict, None);
     };
     match posting::charge(wallet, order.price) {
         Ok(split) => {
@@ -231,31 +235,6 @@ async fn read_windows(
 pub(super) fn window_left(until: Timestamp, now: Timestamp, held_us: Option<i64>) -> Duration {
     let longest = held_us.map_or(WINDOW, |held_us| Duration::from_micros(u64::try_from(held_us).unwrap_or(0)));
     until.since(now).min(longest)
-}
-
-/// Locks the wallets in the order of their accounts; `None` if there are no orders or no wallet.
-async fn lock_wallets(tx: &Tx, orders: &[&Order]) -> Result<Option<Wallets>, StoreError> {
-    let mut accounts: Vec<AccountId> = orders.iter().map(|order| order.account).collect();
-    accounts.sort_unstable();
-    accounts.dedup();
-    let rows = tx.query(&LOCK_WALLETS, &[Column::ids(accounts.iter().map(AccountId::as_bytes))], &[]).await?;
-    let mut wallets: Option<Wallets> = None;
-    for row in &rows {
-        let (epoch, now) = (row.i64(4)?, Timestamp::from_micros(row.i64(5)?));
-        let wallets =
-            wallets.get_or_insert_with(|| Wallets { by_account: HashMap::with_capacity(rows.len()), epoch, now });
-        wallets.by_account.insert(AccountId::from_bytes(row.id(0)?), buckets(row, 1)?);
-        wallets.epoch = wallets.epoch.max(epoch);
-        wallets.now = wallets.now.max(now);
-    }
-    Ok(wallets)
-}
-
-/// The database's clock, where no wallet's row brings it along.
-async fn clock(tx: &Tx) -> Result<Timestamp, StoreError> {
-    let rows = tx.query(&CLOCK, &[], &[]).await?;
-    let row = rows.first().ok_or_else(|| StoreError::Internal("the clock gave no row".into()))?;
-    row.i64(0).map(Timestamp::from_micros)
 }
 
 /// Three amounts that stand side by side in a row, in spend order.

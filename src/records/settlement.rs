@@ -5,6 +5,8 @@
 //! everything else follows from the rows that it returns. Lock order: windows → deliveries → wallets → inserts.
 
 mod moves;
+mod overdue;
+mod unwaited;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -12,15 +14,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use futures_util::future::try_join;
 
 pub use self::moves::Move;
+pub use self::overdue::{first_overdue, overdue};
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::{End, FailureCode, Status, WindowAfter};
 use crate::domain::ids::{AccountId, DeliveryId, EndpointId};
 use crate::domain::money::{Buckets, MicroUsd};
-use crate::domain::time::Timestamp;
 use crate::domain::webhook::EventType;
 use crate::records::acceptance::buckets;
 use crate::records::outbox;
-use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
+use crate::store::{Column, Row, Statement, StoreError, Tx, Type};
 
 /// How one delivery is to end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +43,8 @@ pub enum Settled {
     Ended,
     /// The delivery had ended before, or is not known: nothing changed.
     Unchanged,
+    /// Another session holds what the end needs, which was not waited for: nothing changed, it is to be tried again.
+    Postponed,
 }
 
 static END: Statement = Statement::new(
@@ -90,21 +94,6 @@ static READ_ENDS: Statement = Statement::new(
      FROM r JOIN deliveries d ON d.id = r.id WHERE d.status <> 0",
 );
 
-static OVERDUE: Statement = Statement::new(
-    "deliveries.overdue",
-    &[],
-    &[Type::Id, Type::Id, Type::I64, Type::I64],
-    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= $3 \
-     ORDER BY id LIMIT $4 {for_update} {skip_locked}",
-);
-
-static FIRST_OVERDUE: Statement = Statement::new(
-    "deliveries.first_overdue",
-    &[],
-    &[Type::Id, Type::Id, Type::I64],
-    "SELECT id FROM deliveries WHERE id > $1 AND id <= $2 AND status = 0 AND settle_us <= $3 ORDER BY id LIMIT 1",
-);
-
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settlements {
@@ -136,12 +125,37 @@ pub async fn settle(tx: &Tx, settlements: &[Settlement]) -> Result<Settlements, 
 /// # Errors
 /// As [`settle`].
 pub async fn settle_and_move(tx: &Tx, settlements: &[Settlement], moves: &[Move]) -> Result<Settlements, StoreError> {
+    run(tx, settlements, moves, Locks::Wait).await
+}
+
+/// The same, without a wait for windows and wallets that other sessions hold: a window that is held is not freed, and a
+/// delivery whose refund would have to wait is [`Settled::Postponed`].
+///
+/// # Errors
+/// As [`settle`].
+pub async fn settle_unwaited(tx: &Tx, settlements: &[Settlement], moves: &[Move]) -> Result<Settlements, StoreError> {
+    run(tx, settlements, moves, Locks::Skip).await
+}
+
+/// What is done about rows that other sessions hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Locks {
+    Wait,
+    Skip,
+}
+
+async fn run(tx: &Tx, settlements: &[Settlement], moves: &[Move], locks: Locks) -> Result<Settlements, StoreError> {
     let mut first: BTreeMap<DeliveryId, &Settlement> = BTreeMap::new();
     for settlement in settlements {
         first.entry(settlement.delivery).or_insert(settlement);
     }
-    let mut locked = windows::lock(tx, &first).await?;
+    let mut locked = windows::lock(tx, &first, locks).await?;
     moves::write(tx, moves).await?;
+    let postponed = match locks {
+        Locks::Wait => HashSet::new(),
+        Locks::Skip => unwaited::held(tx, &first).await?,
+    };
+    first.retain(|delivery, _| !postponed.contains(delivery));
     let (ended, wanted) = try_join(end(tx, &first), outbox::is_wanted(tx)).await?;
     let events: Vec<_> = ended.iter().filter(|_| wanted).map(Ended::event).collect();
     // A fresh row of the outbox waits for no lock: it need not be written last, and so costs no round trip of its own.
@@ -150,7 +164,9 @@ pub async fn settle_and_move(tx: &Tx, settlements: &[Settlement], moves: &[Move]
     locked.retain(|(_, delivery)| ours.contains(delivery));
     windows::free(tx, &locked, &first).await?;
 
-    let mut changed: HashMap<DeliveryId, Settled> = ended.iter().map(|e| (e.delivery, Settled::Ended)).collect();
+    let ended = ours.into_iter().map(|delivery| (delivery, Settled::Ended));
+    let mut changed: HashMap<DeliveryId, Settled> =
+        ended.chain(postponed.into_iter().map(|delivery| (delivery, Settled::Postponed))).collect();
     // Only the first settlement of a delivery has ended it.
     let settled = settlements.iter().map(|s| changed.remove(&s.delivery).unwrap_or(Settled::Unchanged)).collect();
     Ok(Settlements { settled, told })
@@ -175,40 +191,6 @@ pub async fn hold(tx: &Tx, settlements: &[Settlement]) -> Result<Vec<bool>, Stor
         })
     };
     Ok(settlements.iter().map(holds).collect())
-}
-
-/// The deliveries in `(after, until]` that are still `sent` and whose settle time is not after `due`, at most `limit`, locked
-/// for this transaction; those that another transaction holds are skipped. Fewer than `limit` means that the range is done.
-/// `due` is not the statement's own clock: whoever ends what is old has judged the time first.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn overdue(
-    tx: &Tx,
-    after: DeliveryId,
-    until: DeliveryId,
-    due: Timestamp,
-    limit: i64,
-) -> Result<Vec<DeliveryId>, StoreError> {
-    let [after, until] = [after, until].map(|id| Scalar::Id(*id.as_bytes()));
-    let rows = tx.query(&OVERDUE, &[], &[after, until, Scalar::I64(due.micros()), Scalar::I64(limit)]).await?;
-    rows.iter().map(|row| row.id(0).map(DeliveryId::from_bytes)).collect()
-}
-
-/// The first delivery in `(after, until]` that is still `sent` and whose settle time is not after `due`: a look that locks
-/// nothing.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn first_overdue(
-    tx: &Tx,
-    after: DeliveryId,
-    until: DeliveryId,
-    due: Timestamp,
-) -> Result<Option<DeliveryId>, StoreError> {
-    let [after, until] = [after, until].map(|id| Scalar::Id(*id.as_bytes()));
-    let rows = tx.query(&FIRST_OVERDUE, &[], &[after, until, Scalar::I64(due.micros())]).await?;
-    rows.first().map(|row| row.id(0).map(DeliveryId::from_bytes)).transpose()
 }
 
 async fn end(tx: &Tx, settlements: &BTreeMap<DeliveryId, &Settlement>) -> Result<Vec<Ended>, StoreError> {

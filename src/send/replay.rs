@@ -22,7 +22,12 @@ impl Sender {
             store.read_for_order(move |tx| Box::pin(async move { idempotency::find(tx, account, &key).await })).await;
         match found {
             Ok(known) => known.map(|known| answer(known, claim, unwritten)),
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_))) => {
+            Err(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Unfit(_)
+                | StoreError::Conflict(_)
+                | StoreError::Locked(_)),
+            ) => {
                 tracing::warn!(%error, "an idempotency key cannot be looked up");
                 Some(Answer::first(Err(SendError::Unavailable)))
             }

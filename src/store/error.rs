@@ -23,9 +23,13 @@ pub enum StoreError {
     /// missing, settings that lose commits. It ends a start with 64; for a request it is 503.
     #[error("the database is unfit: {0}")]
     Unfit(String),
-    /// A deadlock, a serialization failure or a lock not granted in time: run it again.
+    /// A deadlock or a serialization failure: run it again.
     #[error("the transaction lost to another: {0}")]
     Conflict(String),
+    /// A lock was not granted in time: another session holds a row, and may hold it for long. What needs no such row need
+    /// not wait for it.
+    #[error("a row is held locked by another session: {0}")]
+    Locked(String),
     /// A statement is wrong or a row is not what the schema promises: ours.
     #[error("internal storage error: {0}")]
     Internal(String),

@@ -49,8 +49,9 @@ const HOUSE_MAX: usize = 144;
 /// How long a transaction's statements, and then its COMMIT, may take before the connection is given up.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// Session settings, each with a reason: bounded waits everywhere, no plan that scans a table for a batch of ids.
-const SESSION: &str = "-c lock_timeout=1000 -c statement_timeout=2000 \
+/// Session settings, each with a reason: bounded waits everywhere, no plan that scans a table for a batch of ids. A lock is
+/// waited for as long as a whole batch may stand still for one row of it: daemons hold rows for milliseconds.
+const SESSION: &str = "-c lock_timeout=500 -c statement_timeout=2000 \
     -c idle_in_transaction_session_timeout=2000 -c enable_hashjoin=off -c enable_mergejoin=off \
     -c enable_seqscan=off -c jit=off";
 

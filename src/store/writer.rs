@@ -28,7 +28,8 @@ impl Writer {
     }
 
     /// Runs `work` and commits. With a `batch`, a row of that id is written first, by which `Store::resolve` finds out
-    /// what became of a commit of unknown outcome. After a deadlock or a serialization failure `work` is run again.
+    /// what became of a commit of unknown outcome. After a deadlock or a serialization failure `work` is run again; not after
+    /// a lock that was not granted in time, since that would take as long once more.
     ///
     /// # Errors
     /// [`CommitError::NotCommitted`] if nothing was written; [`CommitError::Unknown`] if the connection was lost inside
@@ -38,7 +39,36 @@ impl Writer {
         T: Send + 'static,
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
     {
+        self.commit_shared(batch, Arc::new(work)).await
+    }
+
+    /// The same, run again after a lock that was not granted in time, too.
+    pub(super) async fn commit_patiently<T, F>(&mut self, work: F) -> Result<T, CommitError<T>>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+    {
         let work = Arc::new(work);
+        let mut attempt = 1;
+        loop {
+            match self.commit_shared(None, Arc::clone(&work)).await {
+                Err(CommitError::NotCommitted(StoreError::Locked(why))) if attempt == TRIES_MAX => {
+                    return Err(CommitError::NotCommitted(StoreError::Unavailable(why)));
+                }
+                Err(CommitError::NotCommitted(StoreError::Locked(_))) => {
+                    pause_before_retry(attempt).await;
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn commit_shared<T, F>(&mut self, batch: Option<BatchId>, work: Arc<F>) -> Result<T, CommitError<T>>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+    {
         let mut attempt = 1;
         loop {
             let outcome = match &*self.engine {

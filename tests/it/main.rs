@@ -28,6 +28,7 @@ mod learning;
 mod ledger;
 mod link_commands;
 mod load_balancers;
+mod locked_wallet;
 mod look_up;
 mod lost_database;
 mod malformed_input;

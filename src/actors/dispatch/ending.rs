@@ -81,7 +81,7 @@ impl Ender {
                     told
                 }
                 // A receipt was faster, or nobody can tell yet.
-                Ok(Settled::Unchanged) | Err(_) => DispatchAnswer::Undecided,
+                Ok(Settled::Unchanged | Settled::Postponed) | Err(_) => DispatchAnswer::Undecided,
             };
             if let Some(answer) = answer {
                 let _gone = answer.send(told);

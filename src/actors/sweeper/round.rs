@@ -16,7 +16,7 @@ use crate::domain::delivery::{End, FailureCode, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::Timestamp;
 use crate::records::pruning;
-use crate::records::settlement::{Settled, Settlement, first_overdue, overdue, settle};
+use crate::records::settlement::{Settled, Settlement, first_overdue, overdue, settle_unwaited};
 use crate::store::{Store, StoreError, Tx};
 use crate::telemetry::names;
 
@@ -253,8 +253,9 @@ async fn end_overdue(
     if settlements.is_empty() {
         return Ok((looked_at, 0));
     }
-    // Whom it queued events for, the poll of the outbox finds.
-    let settled = settle(tx, &settlements).await?.settled;
+    // Whom it queued events for, the poll of the outbox finds. What would have to wait for a wallet stays behind: the watermark
+    // does not pass it, and the walk comes back to it.
+    let settled = settle_unwaited(tx, &settlements, &[]).await?.settled;
     Ok((looked_at, settled.iter().filter(|settled| **settled == Settled::Ended).count() as u64))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::records::idempotency::{AnswerRecord, record_answers};
-use crate::records::settlement::{self, Move, Settlement, Settlements, settle_and_move};
+use crate::records::settlement::{self, Move, Settlement, Settlements, settle_and_move, settle_unwaited};
 use crate::store::{CommitError, Store, StoreError, Tx, Writer};
 
 /// What one transaction writes.
@@ -18,9 +18,21 @@ pub(super) struct Batch {
     pub(super) moves: Vec<Move>,
 }
 
+/// Whether a transaction waits for windows and wallets that other sessions hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Patience {
+    Waits,
+    /// What would have to wait comes back as postponed.
+    Postpones,
+}
+
 /// The transaction; the store's in the house, a script in tests.
 pub(super) trait Ledger: Send {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>>;
+    fn settle(
+        &mut self,
+        batch: Arc<Batch>,
+        patience: Patience,
+    ) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>>;
 
     /// Which ends of the batch, in their order, are those that the database holds.
     fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>>;
@@ -38,8 +50,12 @@ impl StoreLedger {
 }
 
 impl Ledger for StoreLedger {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
-        Box::pin(self.writer.commit(None, move |tx| Box::pin(write(tx, Arc::clone(&batch)))))
+    fn settle(
+        &mut self,
+        batch: Arc<Batch>,
+        patience: Patience,
+    ) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
+        Box::pin(self.writer.commit(None, move |tx| Box::pin(write(tx, Arc::clone(&batch), patience))))
     }
 
     fn hold(&self, batch: Arc<Batch>) -> BoxFuture<'static, Result<Vec<bool>, StoreError>> {
@@ -51,7 +67,7 @@ impl Ledger for StoreLedger {
     }
 }
 
-async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Settlements, StoreError> {
+async fn write(tx: &Tx, batch: Arc<Batch>, patience: Patience) -> Result<Settlements, StoreError> {
     // The lock order: idempotency keys come first.
     if !batch.answers.is_empty() {
         record_answers(tx, &batch.answers).await?;
@@ -59,5 +75,8 @@ async fn write(tx: &Tx, batch: Arc<Batch>) -> Result<Settlements, StoreError> {
     if batch.settlements.is_empty() && batch.moves.is_empty() {
         return Ok(Settlements::default());
     }
-    settle_and_move(tx, &batch.settlements, &batch.moves).await
+    match patience {
+        Patience::Waits => settle_and_move(tx, &batch.settlements, &batch.moves).await,
+        Patience::Postpones => settle_unwaited(tx, &batch.settlements, &batch.moves).await,
+    }
 }

@@ -3,7 +3,6 @@
 //! An end is tried until the database took it; both it and its retry after an unknown commit are idempotent. A row that the
 //! database will never take (a bug) is found by halving its batch and left to the sweeper, so that it holds up nobody else.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,12 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::Wake;
-use super::ledger::{Batch, Ledger};
+use super::committed::{Committed, Waiting};
+use super::ledger::{Batch, Ledger, Patience};
+use super::postponed::Postponed;
 use super::unwritten::Unwritten;
 use super::watching::Life;
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
-use crate::domain::carrier::Carrier;
-use crate::domain::delivery::Status;
-use crate::domain::money::MicroUsd;
 use crate::records::idempotency::AnswerRecord;
 use crate::records::settlement::{Move, Settled, Settlement};
 use crate::store::{CommitError, StoreError};
@@ -27,6 +25,8 @@ use crate::telemetry::names;
 
 const BACKOFF: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// After a lock that was not granted: how long nothing waits for the lock of a wallet, so that not every batch does.
+const CAREFUL_FOR: Duration = Duration::from_secs(2);
 
 /// Who is told that an end is durable.
 #[derive(Debug)]
@@ -67,11 +67,24 @@ impl Item for Work {
 pub(super) struct Settler {
     ledger: Box<dyn Ledger>,
     wake: Wake,
+    postponed: Postponed,
+    careful_until: Option<Instant>,
 }
 
 impl Settler {
-    pub(super) fn new(ledger: Box<dyn Ledger>, wake: Wake) -> Self {
-        Self { ledger, wake }
+    pub(super) fn new(ledger: Box<dyn Ledger>, wake: Wake, postponed: Postponed) -> Self {
+        Self { ledger, wake, postponed, careful_until: None }
+    }
+
+    fn patience(&self) -> Patience {
+        match self.careful_until {
+            Some(until) if Instant::now() < until => Patience::Postpones,
+            _ => Patience::Waits,
+        }
+    }
+
+    fn be_careful(&mut self) {
+        self.careful_until = Some(Instant::now() + CAREFUL_FOR);
     }
 
     /// Commits one part, however long it takes; halves it if a row in it cannot be written. `None` if it is that row.
@@ -80,8 +93,8 @@ impl Settler {
         let mut maybe: Option<Vec<Settled>> = None;
         let mut told = Vec::new();
         loop {
-            let since = Instant::now();
-            let outcome = self.ledger.settle(Arc::clone(&part.batch)).await;
+            let (since, patience) = (Instant::now(), self.patience());
+            let outcome = self.ledger.settle(Arc::clone(&part.batch), patience).await;
             histogram!(names::COMMIT_SECONDS, "kind" => "settle").record(since.elapsed());
             match outcome {
                 Ok(settlements) => {
@@ -91,7 +104,12 @@ impl Settler {
                         (self.wake)(told);
                     }
                     let settled = self.merged(&part.batch, settlements.settled, maybe).await;
-                    return Ok(part.committed(settled));
+                    let (committed, postponed) = part.committed(settled);
+                    if !postponed.is_empty() {
+                        self.be_careful();
+                        self.postponed.later(postponed);
+                    }
+                    return Ok(committed);
                 }
                 Err(CommitError::Unknown { outcome }) => {
                     count_failure("unknown");
@@ -106,6 +124,12 @@ impl Settler {
                 Err(CommitError::NotCommitted(why)) => {
                     count_failure("not_committed");
                     warn!(%why, rows = part.len(), "ends wait for the database");
+                    if matches!(why, StoreError::Locked(_)) {
+                        self.be_careful();
+                        if patience == Patience::Waits {
+                            continue;
+                        }
+                    }
                 }
             }
             tokio::time::sleep(wait).await;
@@ -172,12 +196,6 @@ fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-struct Waiting {
-    status: Status,
-    life: Option<Life>,
-    reply: Reply,
-}
-
 /// A batch and, in the order of its settlements and of its moves, who waits for it; in that of its answers, their places.
 struct Part {
     batch: Arc<Batch>,
@@ -237,63 +255,19 @@ impl Part {
         Some((Self { batch: Arc::new(batch), waiting, movers, unwritten }, second))
     }
 
-    fn committed(self, settled: Vec<Settled>) -> Committed {
+    /// What is durable, and what is to be tried again.
+    fn committed(self, settled: Vec<Settled>) -> (Committed, Vec<Ending>) {
         assert_eq!(settled.len(), self.waiting.len(), "every settlement has its outcome");
-        Committed { ended: self.waiting.into_iter().zip(settled).collect(), moved: self.movers }
-    }
-}
-
-/// Ends that are durable and whose waiters are to be told.
-struct Committed {
-    ended: Vec<(Waiting, Settled)>,
-    /// Whoever waits for a move.
-    moved: Vec<Reply>,
-}
-
-impl Committed {
-    fn answer(self) {
-        self.meter();
-        let moved = self.moved.into_iter().map(|reply| (reply, Settled::Unchanged));
-        for (reply, settled) in self.ended.into_iter().map(|(waiting, settled)| (waiting.reply, settled)).chain(moved) {
-            match reply {
-                Reply::Nobody => {}
-                Reply::Caller(reply) => drop(reply.send(settled)),
-                Reply::Link(reply) => drop(reply.send(())),
+        let mut committed = Committed { ended: Vec::with_capacity(settled.len()), moved: self.movers };
+        let mut postponed = Vec::new();
+        for ((waiting, settled), settlement) in self.waiting.into_iter().zip(settled).zip(&self.batch.settlements) {
+            if settled == Settled::Postponed {
+                let Waiting { life, reply, .. } = waiting;
+                postponed.push(Ending { settlement: settlement.clone(), life, reply });
+            } else {
+                committed.ended.push((waiting, settled));
             }
         }
-    }
-
-    fn meter(&self) {
-        let mut by_kind: HashMap<(Option<&Carrier>, Status), Vec<&Waiting>> = HashMap::new();
-        let (mut late, mut refunds, mut refunded) = (0, 0, MicroUsd::ZERO);
-        for (waiting, settled) in &self.ended {
-            if *settled == Settled::Unchanged {
-                late += u64::from(matches!(waiting.reply, Reply::Link(_)));
-                continue;
-            }
-            let carrier = waiting.life.as_ref().map(|life| &life.carrier);
-            by_kind.entry((carrier, waiting.status)).or_default().push(waiting);
-            if waiting.status == Status::Failed {
-                refunds += 1;
-                let price = waiting.life.as_ref().map_or(MicroUsd::ZERO, |life| life.price);
-                refunded = refunded.checked_add(price).unwrap_or(refunded);
-            }
-        }
-        if late > 0 {
-            counter!(names::RECEIPTS, "carrier" => "unknown", "state" => "late").increment(late);
-        }
-        if refunds > 0 {
-            counter!(names::REFUNDS).increment(refunds);
-            counter!(names::REFUNDED_MICRO_USD).increment(u64::try_from(refunded.micros()).unwrap_or(0));
-        }
-        for ((carrier, status), ended) in by_kind {
-            let carrier = carrier.map_or("unknown", Carrier::as_str).to_owned();
-            let labels = [("carrier", carrier), ("state", status.as_str().to_owned())];
-            counter!(names::SETTLED, &labels).increment(ended.len() as u64);
-            let seconds = histogram!(names::FINAL_SECONDS, &labels);
-            for life in ended.iter().filter_map(|waiting| waiting.life.as_ref()) {
-                seconds.record(life.accepted_at.elapsed());
-            }
-        }
+        (committed, postponed)
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::postponed::Postponed;
 use super::settler::{Ending, Reply, Settler, Work};
 use super::unwritten::Unwritten;
 use super::watching::{Failed, Needs, Watching};
@@ -45,6 +46,8 @@ pub(super) enum Message<J> {
         reply: oneshot::Sender<()>,
     },
     Answered(AnswerRecord, Option<Unwritten>),
+    /// Ends that were postponed.
+    Again(Vec<Ending>),
     Returned(Option<Settler>),
     Tick,
     Finish(oneshot::Sender<()>),
@@ -66,6 +69,7 @@ impl<J> Shard<J> {
 pub(super) struct State<J> {
     watching: Watching<J>,
     group: GroupCommit<Settler>,
+    postponed: Postponed,
     tasks: Tasks,
     needs: Needs,
     fallbacks: mpsc::Sender<Box<J>>,
@@ -97,9 +101,16 @@ impl<J: Send + 'static> Actor for Shard<J> {
     ) -> Result<State<J>, ActorProcessingErr> {
         shard.send_interval(TICK, || Message::Tick);
         let (ledger, wake) = (Arc::clone(&parts.ledger), Arc::clone(&parts.wake));
+        // If the shard has ended meanwhile, the sweeper ends them.
+        let back = move |ends| drop(shard.cast(Message::Again(ends)));
+        let postponed = Postponed::new(&parts.tasks, Arc::new(back));
+        let settlers = postponed.clone();
         Ok(State {
             watching: Watching::default(),
-            group: GroupCommit::new(parts.batch_max, move || Settler::new(ledger(), Arc::clone(&wake))),
+            group: GroupCommit::new(parts.batch_max, move || {
+                Settler::new(ledger(), Arc::clone(&wake), settlers.clone())
+            }),
+            postponed,
             tasks: parts.tasks.clone(),
             needs: parts.needs,
             fallbacks: parts.fallbacks.clone(),
@@ -122,6 +133,10 @@ impl<J: Send + 'static> Actor for Shard<J> {
                 state.receipt((delivery, channel), receipt, reply);
             }
             Message::Answered(answer, unwritten) => state.group.push(Work::Answer(answer, unwritten)),
+            Message::Again(ends) => {
+                state.postponed.returned(ends.len());
+                ends.into_iter().for_each(|end| state.group.push(Work::End(end)));
+            }
             Message::Returned(settler) => state.group.returned(settler),
             Message::Tick => state.tick(),
             Message::Finish(done) => state.finish = Some(done),
@@ -130,6 +145,7 @@ impl<J: Send + 'static> Actor for Shard<J> {
         }
         state.group.start(&state.tasks, &shard, Message::Returned);
         if state.group.is_idle()
+            && state.postponed.len() == 0
             && let Some(done) = state.finish.take()
         {
             let _nobody_waits = done.send(());
@@ -148,7 +164,7 @@ impl<J> State<J> {
         let (delivery, channel) = of;
         // Looked at before the receipt is judged, which takes the fallback: dropping the reply tells the link to keep the
         // receipt, and it is judged when it comes again. What the settle clock knows stays known.
-        if self.group.waiting() >= RECEIPTS_WAITING_MAX {
+        if self.group.waiting() + self.postponed.len() >= RECEIPTS_WAITING_MAX {
             return;
         }
         if !self.watching.may_be_of(delivery, &receipt.upstream) {

@@ -3,6 +3,7 @@
 mod book;
 mod by_reference;
 mod others;
+mod postponed;
 mod script;
 
 use std::sync::Mutex;

@@ -1,5 +1,6 @@
 //! The committer of one wallet shard: one accept transaction at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +10,23 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::handover::{Handed, Refund, Waiter};
-use super::resolver::{Decided, Resolve, Resolver, hand_over};
+use super::handover::{Handed, Waiter};
+use super::locked::{LockedWallets, Turn};
+use super::part::{Draft, Halves, Part};
+use super::resolver::{Decided, Resolve, Resolver};
+use super::told::Told;
 use super::{Charge, Parts};
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
 use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
-use crate::records::acceptance::{Accepted, Order, Verdict, accept};
+use crate::records::acceptance::{Accepted, Order, accept_unwaited};
 use crate::store::{CommitError, Store, StoreError, Writer};
 use crate::telemetry::names;
 
 /// After a commit that failed, so that a database that is away is not hammered.
 const REST: Duration = Duration::from_millis(20);
+/// Before a wallet that was locked is tried again: longer than another daemon's transaction holds it.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// An order and who waits for its verdict.
 pub(super) struct Charging {
@@ -38,11 +44,7 @@ impl Item for Charging {
 
 /// The transaction; the store's in the house, a script in tests.
 pub(super) trait Bank: Send {
-    fn accept(
-        &mut self,
-        batch: BatchId,
-        orders: Arc<Vec<Order>>,
-    ) -> BoxFuture<'_, Result<Accepted, CommitError<Accepted>>>;
+    fn accept(&mut self, batch: BatchId, draft: Draft) -> BoxFuture<'_, Result<Accepted, CommitError<Accepted>>>;
 
     fn resolve(&self) -> Resolve;
 }
@@ -59,14 +61,10 @@ impl StoreBank {
 }
 
 impl Bank for StoreBank {
-    fn accept(
-        &mut self,
-        batch: BatchId,
-        orders: Arc<Vec<Order>>,
-    ) -> BoxFuture<'_, Result<Accepted, CommitError<Accepted>>> {
+    fn accept(&mut self, batch: BatchId, draft: Draft) -> BoxFuture<'_, Result<Accepted, CommitError<Accepted>>> {
         let work = self.writer.commit(Some(batch), move |tx| {
-            let orders = Arc::clone(&orders);
-            Box::pin(async move { accept(tx, &orders).await })
+            let Draft { orders, unwaited } = draft.clone();
+            Box::pin(async move { accept_unwaited(tx, &orders, &unwaited).await })
         });
         Box::pin(work)
     }
@@ -84,6 +82,7 @@ pub(super) struct Teller {
     bank: Box<dyn Bank>,
     clock: DatabaseClock,
     resolver: Resolver,
+    locked: LockedWallets,
     rows: Histogram,
     seconds: Histogram,
 }
@@ -97,36 +96,44 @@ impl Teller {
             bank,
             clock: parts.clock.clone(),
             resolver,
+            locked: LockedWallets::default(),
             rows: histogram!(names::COMMIT_ROWS, "kind" => "accept"),
             seconds: histogram!(names::COMMIT_SECONDS, "kind" => "accept"),
         }
     }
 
-    async fn commit_part(&mut self, part: Part) -> Outcome {
+    async fn commit_part(&mut self, mut part: Part) -> Outcome {
         let batch = BatchId::new(self.clock.now(), rand::random());
         let since = Instant::now();
-        let doubt = Doubt { batch, waiters: Some(part.waiters), resolver: self.resolver.clone() };
-        let outcome = self.bank.accept(batch, Arc::clone(&part.orders)).await;
-        let waiters = doubt.dispelled();
+        let doubt = Doubt { batch, waiters: Some(std::mem::take(&mut part.waiters)), resolver: self.resolver.clone() };
+        let outcome = self.bank.accept(batch, part.draft.clone()).await;
+        part.waiters = doubt.dispelled();
         self.seconds.record(since.elapsed());
         match outcome {
             Ok(accepted) => {
                 self.clock.observe(accepted.now);
-                Outcome::Decided(waiters, Decided { accepted, since })
+                self.decided(part, Decided { accepted, since })
             }
             Err(CommitError::Unknown { outcome }) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "unknown").increment(1);
-                self.resolver.leave(batch, waiters, Some(Decided { accepted: outcome, since }));
+                self.resolver.leave(batch, part.waiters, Some(Decided { accepted: outcome, since }));
                 Outcome::Left
             }
             Err(CommitError::NotCommitted(why)) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "not_committed").increment(1);
-                let part = Part { orders: part.orders, waiters };
                 match why {
                     StoreError::Internal(why) => {
                         let first = part.waiters.first().map(|waiter| tracing::field::display(waiter.delivery));
                         error!(%why, %batch, orders = part.waiters.len(), first, "orders cannot be written");
-                        part.halve()
+                        match part.halve() {
+                            Halves::Two(halves) => Outcome::Halved(halves),
+                            Halves::One(Some(waiter)) => Outcome::Unwritable(waiter),
+                            Halves::One(None) => Outcome::Refused(Vec::new()),
+                        }
+                    }
+                    StoreError::Locked(why) => {
+                        warn!(%why, orders = part.waiters.len(), "orders met a row that another session holds locked");
+                        part.careful().map_or_else(Outcome::Refused, Outcome::Again)
                     }
                     StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_) => {
                         warn!(%why, orders = part.waiters.len(), "orders were not committed");
@@ -136,6 +143,43 @@ impl Teller {
             }
         }
     }
+
+    /// Learns which wallets are locked, and takes out whose order is tried once more.
+    fn decided(&mut self, mut part: Part, mut decided: Decided) -> Outcome {
+        let Draft { orders, unwaited } = part.draft.clone();
+        if unwaited.is_empty() {
+            return Outcome::Decided(part.waiters, decided, None);
+        }
+        let again = part.locked(&mut decided);
+        if again.is_none() {
+            self.locked.learn(&orders, &decided.accepted.verdicts, &unwaited, Instant::now());
+        }
+        Outcome::Decided(part.waiters, decided, again)
+    }
+
+    /// The batch without the orders whose wallets are known to be locked, which are refused.
+    fn draft(&self, items: Vec<Charging>, told: &mut Told) -> Part {
+        let mut unwaited = HashSet::new();
+        if self.locked.is_empty() {
+            return Part::new(items, unwaited);
+        }
+        let now = Instant::now();
+        let mut open = Vec::with_capacity(items.len());
+        for item in items {
+            match self.locked.turn(item.order.account, now) {
+                Turn::Waits => open.push(item),
+                Turn::Tries => {
+                    unwaited.insert(item.order.account);
+                    open.push(item);
+                }
+                Turn::Refused => {
+                    let waiter = Waiter { delivery: item.order.delivery, reply: item.reply };
+                    told.refused.push((waiter, Charge::Unavailable));
+                }
+            }
+        }
+        Part::new(open, unwaited)
+    }
 }
 
 impl Committer for Teller {
@@ -143,15 +187,23 @@ impl Committer for Teller {
 
     async fn commit(&mut self, items: Vec<Charging>) -> Done {
         self.rows.record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
-        let mut parts = vec![Part::new(items)];
         let mut told = Told::new(&self.resolver.refund);
+        let mut parts = vec![self.draft(items, &mut told)];
         let mut rest = Duration::ZERO;
         while let Some(part) = parts.pop() {
             if part.waiters.is_empty() {
                 continue;
             }
             match self.commit_part(part).await {
-                Outcome::Decided(waiters, verdicts) => told.decided.push((waiters, verdicts)),
+                Outcome::Decided(waiters, verdicts, again) => {
+                    told.decided.push((waiters, verdicts));
+                    if let Some(part) = again {
+                        told.tell();
+                        tokio::time::sleep(LOCK_PAUSE).await;
+                        parts.push(part);
+                    }
+                }
+                Outcome::Again(part) => parts.push(part),
                 Outcome::Refused(waiters) => {
                     told.refused.extend(waiters.into_iter().map(|waiter| (waiter, Charge::Unavailable)));
                     rest = REST;
@@ -172,57 +224,11 @@ impl Committer for Teller {
     }
 }
 
-/// What is known of a batch and not told yet. It is told by being dropped, too: a committer that panics over one half of a
-/// batch takes nobody's charge of the other half with it.
-struct Told {
-    decided: Vec<(Vec<Waiter>, Decided)>,
-    refused: Vec<(Waiter, Charge)>,
-    refund: Refund,
-}
-
-impl Told {
-    fn new(refund: &Refund) -> Self {
-        Self { decided: Vec::with_capacity(1), refused: Vec::new(), refund: Arc::clone(refund) }
-    }
-
-    fn tell(&mut self) {
-        for (waiters, decided) in self.decided.drain(..) {
-            count_verdicts(&decided.accepted.verdicts);
-            hand_over(waiters, decided, &self.refund);
-        }
-        for (waiter, charge) in self.refused.drain(..) {
-            waiter.tell(charge, &self.refund);
-        }
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.tell();
-    }
-}
-
-fn count_verdicts(verdicts: &[Verdict]) {
-    const LABELS: [&str; 6] = ["charged", "cooling_down", "insufficient", "key_known", "stale_key", "clock_skew"];
-    let mut counts = [0_u64; LABELS.len()];
-    for verdict in verdicts {
-        let label = match verdict {
-            Verdict::Charged { .. } => 0,
-            Verdict::CoolingDown { .. } => 1,
-            Verdict::Insufficient { .. } => 2,
-            Verdict::KeyKnown => 3,
-            Verdict::StaleKey => 4,
-            Verdict::ClockSkew => 5,
-        };
-        counts[label] += 1;
-    }
-    for (label, count) in LABELS.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
-        counter!(names::VERDICTS, "verdict" => label).increment(count);
-    }
-}
-
 enum Outcome {
-    Decided(Vec<Waiter>, Decided),
+    /// With those, if any, whose wallets were locked and are tried once more.
+    Decided(Vec<Waiter>, Decided, Option<Part>),
+    /// Certainly not charged: a row was locked. Once more, without a wait for a wallet.
+    Again(Part),
     /// Certainly not charged.
     Refused(Vec<Waiter>),
     /// Certainly not charged: the database cannot take this one.
@@ -231,36 +237,6 @@ enum Outcome {
     Halved([Part; 2]),
     /// Unknown: a task of its own finds out.
     Left,
-}
-
-struct Part {
-    orders: Arc<Vec<Order>>,
-    waiters: Vec<Waiter>,
-}
-
-impl Part {
-    /// Leaves out whose caller has gone already: nothing of theirs is charged.
-    fn new(items: Vec<Charging>) -> Self {
-        let mut orders = Vec::with_capacity(items.len());
-        let mut waiters = Vec::with_capacity(items.len());
-        for Charging { order, reply } in items {
-            if !reply.is_closed() {
-                waiters.push(Waiter { delivery: order.delivery, reply });
-                orders.push(order);
-            }
-        }
-        Self { orders: Arc::new(orders), waiters }
-    }
-
-    fn halve(mut self) -> Outcome {
-        if self.waiters.len() < 2 {
-            return self.waiters.pop().map_or(Outcome::Refused(Vec::new()), Outcome::Unwritable);
-        }
-        let mut orders = Arc::unwrap_or_clone(self.orders);
-        let middle = orders.len() / 2;
-        let second = Self { orders: Arc::new(orders.split_off(middle)), waiters: self.waiters.split_off(middle) };
-        Outcome::Halved([second, Self { orders: Arc::new(orders), waiters: self.waiters }])
-    }
 }
 
 /// Held while a transaction is under way: if the task panics in it, what became of it is to be found out.

@@ -1,5 +1,6 @@
 //! Wallet alone, with a scripted database and paused time: who has the charge after every kind of fault.
 
+mod locked;
 mod script;
 
 use std::time::Duration;

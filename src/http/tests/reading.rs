@@ -89,6 +89,7 @@ async fn a_database_out_of_reach_is_503_and_a_fault_of_ours_500() {
         (StoreError::Unavailable("gone".into()), 503),
         (StoreError::Conflict("lost".into()), 503),
         (StoreError::Unfit("shared".into()), 503),
+        (StoreError::Locked("held".into()), 503),
         (StoreError::Internal("secret detail".into()), 500),
     ] {
         edge.script().broken = Some(error);

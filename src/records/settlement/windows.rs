@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Settlement;
+use super::{Locks, Settlement};
 use crate::domain::delivery::{HOLD_MAX, WindowAfter};
 use crate::domain::ids::DeliveryId;
 use crate::domain::time::duration_micros;
@@ -18,6 +18,17 @@ static LOCK_WINDOWS: Statement = Statement::new(
      FROM r JOIN deliveries d ON d.id = r.id \
      JOIN cooldown_windows w ON w.phone_key = d.phone_key AND w.delivery = d.id \
      ORDER BY w.phone_key {for_update:w}",
+);
+
+/// The same without those that another session holds.
+static LOCK_FREE_WINDOWS: Statement = Statement::new(
+    "windows.lock_free_for_settle",
+    &[Type::Id],
+    &[],
+    "WITH r(id) AS ({rows}) SELECT w.phone_key, w.delivery \
+     FROM r JOIN deliveries d ON d.id = r.id \
+     JOIN cooldown_windows w ON w.phone_key = d.phone_key AND w.delivery = d.id \
+     ORDER BY w.phone_key {for_update:w} {skip_locked}",
 );
 
 static FREE_WINDOWS: Statement = Statement::new(
@@ -35,10 +46,15 @@ static FREE_WINDOWS: Statement = Statement::new(
 pub(super) async fn lock(
     tx: &Tx,
     settlements: &BTreeMap<DeliveryId, &Settlement>,
+    locks: Locks,
 ) -> Result<Vec<(i64, DeliveryId)>, StoreError> {
     let freeing = settlements.values().filter(|settlement| settlement.window != WindowAfter::Keep);
     let ids = Column::ids(freeing.map(|settlement| settlement.delivery.as_bytes()));
-    let rows = tx.query(&LOCK_WINDOWS, &[ids], &[]).await?;
+    let statement = match locks {
+        Locks::Wait => &LOCK_WINDOWS,
+        Locks::Skip => &LOCK_FREE_WINDOWS,
+    };
+    let rows = tx.query(statement, &[ids], &[]).await?;
     rows.iter().map(|row| Ok((row.i64(0)?, DeliveryId::from_bytes(row.id(1)?)))).collect()
 }
 

@@ -47,9 +47,8 @@ pub(super) fn translate(error: &tokio_postgres::Error) -> StoreError {
     let text = format!("{} ({})", db.message(), db.code().code());
     let class = &db.code().code()[..2];
     match *db.code() {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::LOCK_NOT_AVAILABLE => {
-            StoreError::Conflict(text)
-        }
+        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => StoreError::Conflict(text),
+        SqlState::LOCK_NOT_AVAILABLE => StoreError::Locked(text),
         // 3F000: a schema that the role may not use is none to it.
         SqlState::INSUFFICIENT_PRIVILEGE | SqlState::INVALID_SCHEMA_NAME => StoreError::Unfit(text),
         _ if matches!(class, "08" | "25" | "53" | "57" | "58") => StoreError::Unavailable(text),

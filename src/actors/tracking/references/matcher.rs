@@ -43,7 +43,9 @@ impl Matcher {
                     after = next;
                 }
                 // The sinks say that the database is away: links hear it, and so do logs.
-                Err(StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_)) => return after,
+                Err(
+                    StoreError::Unavailable(_) | StoreError::Unfit(_) | StoreError::Conflict(_) | StoreError::Locked(_),
+                ) => return after,
                 Err(StoreError::Internal(why)) => {
                     warn!(why, "parked receipts cannot be read");
                     return Place::FIRST;

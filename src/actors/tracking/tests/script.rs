@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
-use crate::actors::tracking::ledger::{Batch, Ledger};
+use crate::actors::tracking::ledger::{Batch, Ledger, Patience};
 use crate::domain::carrier::Channel;
 use crate::domain::delivery::End;
 use crate::domain::ids::{DeliveryId, EndpointId};
@@ -32,6 +32,8 @@ pub(super) struct Rows {
     pub(super) channels: HashMap<DeliveryId, Channel>,
     pub(super) faults: VecDeque<Fault>,
     pub(super) poison: Option<DeliveryId>,
+    /// Deliveries whose wallets another session holds.
+    pub(super) held: HashSet<DeliveryId>,
     pub(super) transactions: usize,
     pub(super) names: Vec<Named>,
     pub(super) named: HashSet<(DeliveryId, Channel)>,
@@ -63,6 +65,10 @@ fn apply(rows: &mut Rows, batch: &Batch) -> Settlements {
     let mut end = |settlement: &Settlement| {
         let on = rows.channels.get(&settlement.delivery).copied();
         let has_moved = settlement.unless_moved && on.is_some() && on != settlement.channel;
+        let is_failing = matches!(settlement.end, End::Failed { .. });
+        if is_failing && rows.held.contains(&settlement.delivery) && !rows.ended.contains_key(&settlement.delivery) {
+            return Settled::Postponed;
+        }
         if has_moved || rows.ended.contains_key(&settlement.delivery) {
             return Settled::Unchanged;
         }
@@ -78,7 +84,11 @@ fn apply(rows: &mut Rows, batch: &Batch) -> Settlements {
 pub(super) const ENDPOINT: EndpointId = EndpointId::from_bytes([7; 16]);
 
 impl Ledger for Script {
-    fn settle(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
+    fn settle(
+        &mut self,
+        batch: Arc<Batch>,
+        patience: Patience,
+    ) -> BoxFuture<'_, Result<Settlements, CommitError<Settlements>>> {
         let unchanged = Settlements { settled: vec![Settled::Ended; batch.settlements.len()], told: vec![ENDPOINT] };
         let outcome = self.with(|rows| {
             rows.transactions += 1;
@@ -91,6 +101,11 @@ impl Ledger for Script {
             }
             if batch.settlements.iter().any(|settlement| Some(settlement.delivery) == rows.poison) {
                 return Err(StoreError::Internal("scripted".into()).into());
+            }
+            let fails = |settlement: &&Settlement| matches!(settlement.end, End::Failed { .. });
+            let mut failing = batch.settlements.iter().filter(fails);
+            if patience == Patience::Waits && failing.any(|settlement| rows.held.contains(&settlement.delivery)) {
+                return Err(StoreError::Locked("scripted".into()).into());
             }
             Ok(Some(apply(rows, &batch)))
         });
