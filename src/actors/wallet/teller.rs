@@ -12,6 +12,7 @@ use tracing::{error, warn};
 use super::handover::{Handed, Refund, Waiter};
 use super::resolver::{Decided, Resolve, Resolver, hand_over};
 use super::{Charge, Parts};
+use crate::actors::accept_health::AcceptHealth;
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
 use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
@@ -83,6 +84,7 @@ impl Bank for StoreBank {
 pub(super) struct Teller {
     bank: Box<dyn Bank>,
     clock: DatabaseClock,
+    health: AcceptHealth,
     resolver: Resolver,
     rows: Histogram,
     seconds: Histogram,
@@ -96,6 +98,7 @@ impl Teller {
         Self {
             bank,
             clock: parts.clock.clone(),
+            health: parts.health.clone(),
             resolver,
             rows: histogram!(names::COMMIT_ROWS, "kind" => "accept"),
             seconds: histogram!(names::COMMIT_SECONDS, "kind" => "accept"),
@@ -112,15 +115,21 @@ impl Teller {
         match outcome {
             Ok(accepted) => {
                 self.clock.observe(accepted.now);
+                self.health.decided(&accepted.verdicts);
                 Outcome::Decided(waiters, Decided { accepted, since })
             }
             Err(CommitError::Unknown { outcome }) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "unknown").increment(1);
+                self.health.refused(&part.orders);
                 self.resolver.leave(batch, waiters, Some(Decided { accepted: outcome, since }));
                 Outcome::Left
             }
             Err(CommitError::NotCommitted(why)) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "not_committed").increment(1);
+                // Of several, one that cannot be written is still to be found.
+                if part.orders.len() == 1 || !matches!(why, StoreError::Internal(_)) {
+                    self.health.refused(&part.orders);
+                }
                 let part = Part { orders: part.orders, waiters };
                 match why {
                     StoreError::Internal(why) => {

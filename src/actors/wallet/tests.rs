@@ -34,6 +34,7 @@ impl House {
             batch_max: 8,
             bank: Arc::new(move || Box::new(bank.clone())),
             clock: DatabaseClock::new(Timestamp::default()),
+            health: AcceptHealth::default(),
             tasks: tasks.clone(),
             refund: Arc::new(move |settlement: Settlement| {
                 assert_eq!(settlement.window, WindowAfter::Release);
