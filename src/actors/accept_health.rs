@@ -64,7 +64,7 @@ impl AcceptHealth {
         }
     }
 
-    fn is_suspicious(&self) -> bool {
+    pub(super) fn is_suspicious(&self) -> bool {
         self.0.suspicious.load(Ordering::Relaxed)
     }
 
