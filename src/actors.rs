@@ -4,6 +4,7 @@
 //! module; an `ActorRef` never does. Mailboxes are unbounded, so back-pressure is outside the actors: a handle is
 //! called by somebody who holds a permit ([`admission`]) or a slot of a carrier's queue.
 
+pub mod accept_health;
 pub mod admission;
 pub mod auditor;
 pub mod cooldown;

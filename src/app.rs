@@ -204,6 +204,7 @@ impl App {
         let pulse = Pulse {
             store: self.store.clone(),
             keys: actors.keys.clone(),
+            accept_health: actors.accept_health.clone(),
             dispatch: actors.dispatch.clone(),
             stopping: Arc::clone(&stopping),
         };

@@ -131,6 +131,36 @@ impl Store {
         }
     }
 
+    /// Does `work` as a [`Writer`] would with this `batch`, and takes it back instead of committing it. On SQLite what it wrote
+    /// is handed to the file before that, or a disk that is full would not show.
+    ///
+    /// # Errors
+    /// What `work` returns, or the file.
+    pub async fn rehearse<F>(&self, batch: BatchId, work: F) -> Result<(), StoreError>
+    where
+        F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<(), StoreError>> + Send + Sync + 'static,
+    {
+        const TAKEN_BACK: &str = "a rehearsal is taken back";
+        let work = Arc::new(work);
+        let mut writer = self.writer();
+        let rehearsed = writer.commit(Some(batch), move |tx| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                work(tx).await?;
+                tx.flush()?;
+                // Whatever fails is rolled back.
+                Err::<(), _>(StoreError::Internal(TAKEN_BACK.to_owned()))
+            })
+        });
+        match rehearsed.await {
+            Err(CommitError::NotCommitted(StoreError::Internal(why))) if why == TAKEN_BACK => Ok(()),
+            Err(CommitError::NotCommitted(error)) => Err(error),
+            Ok(()) | Err(CommitError::Unknown { .. }) => {
+                Err(StoreError::Internal("a rehearsal may have been committed".to_owned()))
+            }
+        }
+    }
+
     /// A committing connection for one shard. It connects when it is first used and after it was lost.
     #[must_use]
     pub fn writer(&self) -> Writer {

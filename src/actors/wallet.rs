@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use self::handover::Refund;
 use self::teller::{Bank, Charging, StoreBank, Teller};
+use crate::actors::accept_health::AcceptHealth;
 use crate::actors::group_commit::GroupCommit;
 use crate::actors::supervise::{Budget, Child, Slot, Tasks};
 use crate::clock::DatabaseClock;
@@ -54,18 +55,20 @@ struct Parts {
     batch_max: usize,
     bank: Arc<dyn Fn() -> Box<dyn Bank> + Send + Sync>,
     clock: DatabaseClock,
+    health: AcceptHealth,
     tasks: Tasks,
     refund: Refund,
 }
 
 impl Wallet {
-    /// Makes the handle and the branch of the tree that it speaks to. `refund` ends a delivery whose charge nobody waits
+    /// Makes the handle and the branch of the tree that it speaks to. `health` is told of what is refused; `refund` ends a delivery whose charge nobody waits
     /// for any more; it must not block.
     #[must_use]
     pub fn new(
         config: &WalletConfig,
         store: &Store,
         clock: &DatabaseClock,
+        health: &AcceptHealth,
         tasks: &Tasks,
         refund: impl Fn(Settlement) + Send + Sync + 'static,
     ) -> (Self, Child) {
@@ -74,6 +77,7 @@ impl Wallet {
             batch_max: config.batch_max,
             bank: Arc::new(move || Box::new(StoreBank::new(&store))),
             clock: clock.clone(),
+            health: health.clone(),
             tasks: tasks.clone(),
             refund: Arc::new(refund),
         };

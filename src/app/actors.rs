@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::links::{Beginnings, Links, OpaqueWitness, Paused};
+use crate::actors::accept_health::{AcceptHealth, prober};
 use crate::actors::auditor::auditor;
 use crate::actors::cooldown::Cooldown;
 use crate::actors::dispatch::{Beside, Dispatch, Fallback};
@@ -52,6 +53,7 @@ pub(super) struct Blueprint {
 #[derive(Debug)]
 pub(super) struct Actors {
     pub(super) tree: Tree,
+    pub(super) accept_health: AcceptHealth,
     pub(super) cooldown: Cooldown,
     pub(super) wallet: Wallet,
     pub(super) tracking: Tracking<Fallback>,
@@ -79,9 +81,9 @@ impl Actors {
         let (tracking, tracking_branch) =
             Tracking::new(&config.tracking, &config.dispatch, &store, &keyring, &tasks, fallen, wake);
         let (cooldown, cooldown_branch) = Cooldown::new();
-        let refund = tracking.clone();
+        let (refund, accept_health) = (tracking.clone(), AcceptHealth::default());
         let (wallet, wallet_branch) =
-            Wallet::new(&config.wallet, &store, &clock, &tasks, move |end| refund.settle_later(end));
+            Wallet::new(&config.wallet, &store, &clock, &accept_health, &tasks, move |end| refund.settle_later(end));
         let (keys, keys_branch) = Keys::new(&config.keys, &store);
         let (learning, learning_branch) = Learning::new(&routing, &store);
         let sink = learning.sink(tracking.sink());
@@ -114,11 +116,12 @@ impl Actors {
             dispatch_branch,
             sweeper,
             auditor(&store),
+            prober(&accept_health, &store, millis(config.send.ack_wait_ms)),
         ];
         let tree = Tree::grow(Budget::default(), branches).await.context("an actor did not start")?;
         // Without a first list every caller would be told 503; if the database is away just now, they are.
         let _loaded = keys.reload().await;
-        Ok(Self { tree, cooldown, wallet, tracking, keys, learning, dispatch, sink, links })
+        Ok(Self { tree, accept_health, cooldown, wallet, tracking, keys, learning, dispatch, sink, links })
     }
 }
 

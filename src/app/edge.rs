@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
 
+use crate::actors::accept_health::AcceptHealth;
 use crate::actors::dispatch::{Dispatch, LinkState};
 use crate::actors::keys::{Keys, KeysError};
 use crate::carrier::upstream;
@@ -85,6 +86,7 @@ impl Backend for House {
 pub(super) struct Pulse {
     pub(super) store: Store,
     pub(super) keys: Keys,
+    pub(super) accept_health: AcceptHealth,
     pub(super) dispatch: Dispatch,
     pub(super) stopping: Arc<AtomicBool>,
 }
@@ -99,6 +101,7 @@ impl Readiness for Pulse {
             keys: self.keys.steady(),
             keys_age_ms: self.keys.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             clock: self.store.clock().doubt().map(Doubt::reason),
+            accepting: self.accept_health.is_accepting(),
             links: self.dispatch.any_link_up(),
             stopping: self.stopping.load(Ordering::Relaxed),
         }

@@ -1,7 +1,8 @@
 //! The operators' listener: `/metrics`, `/livez`, `/readyz`, `/links`. It has no authentication: its port is private.
 //!
 //! It renders what others know and decides only the colour of `/readyz`: red (503) while the database, its migrations, a
-//! key list that is young enough or every link is missing, while the database's clock is not believed, and from the moment the
+//! key list that is young enough or every link is missing, while the database's clock is not believed, while no
+//! order can be written, and from the moment the
 //! daemon begins to stop. OPTIONS on a health path is its GET without a body, and so is `OPTIONS /`, which HAProxy asks unless
 //! it is told otherwise.
 
@@ -43,6 +44,8 @@ pub struct Health {
     pub keys_age_ms: Option<u64>,
     /// Why the database's clock is not believed, if it is not; this node then answers 503 to every order.
     pub clock: Option<&'static str>,
+    /// Orders can be written, as far as the last ones and probes tell.
+    pub accepting: bool,
     /// At least one link to a carrier is up.
     pub links: bool,
     /// The daemon has begun to stop.
@@ -53,7 +56,13 @@ impl Health {
     /// Whether a load balancer should send requests here.
     #[must_use]
     pub const fn is_ready(self) -> bool {
-        self.database && self.migrations && self.keys && self.clock.is_none() && self.links && !self.stopping
+        self.database
+            && self.migrations
+            && self.keys
+            && self.clock.is_none()
+            && self.accepting
+            && self.links
+            && !self.stopping
     }
 
     fn body(self) -> Bytes {
@@ -74,6 +83,7 @@ impl Health {
             Some(why) => body.quoted("clock", why),
             None => body.quoted("clock", "ok"),
         }
+        .plain("accepting", self.accepting)
         .plain("links", self.links)
         .plain("stopping", self.stopping)
         .finish()

@@ -4,6 +4,7 @@
 //! `domain::posting`, and written in bulk. An order that is not charged leaves nothing behind. A batch never holds a
 //! phone or an idempotency key twice: two rows with one conflict key in one statement kill the batch on Postgres.
 
+mod rehearsal;
 mod wallets;
 mod writes;
 
@@ -21,6 +22,8 @@ use crate::domain::sealing::PhoneKey;
 use crate::domain::time::{Timestamp, duration_micros};
 use crate::records::idempotency;
 use crate::store::{Column, Row, Scalar, Statement, StoreError, Tx, Type};
+
+pub use rehearsal::Rehearsal;
 
 /// One code per phone in this time, over all accounts and nodes (seed: API reference §10; it is the carrier's rule).
 pub const WINDOW: Duration = Duration::from_secs(30);

@@ -95,6 +95,14 @@ impl Tx {
         }
     }
 
+    /// Hands what was written to the database's file, where that would wait for the commit.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Inner::Sqlite(tx) => tx.flush(),
+            Inner::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Runs DDL that is written per engine.
     pub(super) async fn run_ddl(&self, sql: &str) -> Result<(), StoreError> {
         match &self.0 {

@@ -86,7 +86,7 @@ declare! {
     /// Windows that this node remembers.
     Gauge: pub const COOLDOWN_WINDOWS: &str = "nexo_cooldown_windows";
 
-    // ---- wallet, tracking and notify: the group commits
+    // ---- wallet, tracking and notify: the group commits; accept_health
     /// Rows of one group commit, by kind (accept, settle, name, park, claim, result).
     Histogram in ROWS: pub const COMMIT_ROWS: &str = "nexo_commit_rows";
     /// Seconds that one group commit took, by kind (accept, settle, name, park, claim, result).
@@ -97,6 +97,12 @@ declare! {
     Counter: pub const VERDICTS: &str = "nexo_verdicts_total";
     /// Commits of unknown outcome that were resolved, by what they turned out to be (committed, never).
     Counter: pub const COMMITS_RESOLVED: &str = "nexo_commits_resolved_total";
+    /// 1 if orders can be written, as far as the last ones and probes tell.
+    Gauge: pub const ACCEPTING: &str = "nexo_accepting";
+    /// 1 while probes are made each second, because an order was refused for a reason of ours.
+    Gauge: pub const ACCEPT_SUSPICIOUS: &str = "nexo_accept_suspicious";
+    /// Probes of what an order writes, by result (good, failed).
+    Counter: pub const ACCEPT_PROBES: &str = "nexo_accept_probes_total";
 
     // ---- routing
     /// Phones whose network this node has learned.

@@ -44,6 +44,7 @@ mod poolers;
 mod postgres_tls;
 mod privileges;
 mod process;
+mod readiness;
 mod receivers;
 mod refund_on_failure;
 mod send_otp;

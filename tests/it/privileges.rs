@@ -8,17 +8,21 @@ use crate::house::database::{Database, Engine, administer, cluster};
 use crate::house::{Fixture as _, House, open_as_a_daemon_does};
 
 /// A role of the cluster that may log in and nothing else.
-struct Role(String);
+pub struct Role(String);
 
 impl Role {
-    async fn fresh() -> Self {
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub async fn fresh() -> Self {
         let name = format!("it_role_{:016x}", rand::random::<u64>());
         administer(&format!("CREATE ROLE {name} LOGIN PASSWORD 'least'")).await.expect("made");
         Self(name)
     }
 
     /// The address of a database, for this role.
-    fn at(&self, url: &str) -> String {
+    pub fn at(&self, url: &str) -> String {
         format!("postgres://{}:least@{}", self.0, url.rsplit_once('@').expect("a user").1)
     }
 
@@ -29,7 +33,7 @@ impl Role {
 }
 
 /// Runs a statement in a database, as its owner.
-async fn run(url: &str, statement: &str) {
+pub async fn run(url: &str, statement: &str) {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connects");
     let (outcome, _) = tokio::join!(
         async move {
@@ -42,7 +46,8 @@ async fn run(url: &str, statement: &str) {
     outcome.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-fn grants(role: &Role) -> String {
+/// What a daemon needs and no more.
+pub fn grants(role: &Role) -> String {
     let Role(name) = role;
     format!(
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO {name}; \

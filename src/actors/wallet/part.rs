@@ -10,7 +10,7 @@ use crate::domain::ids::AccountId;
 use crate::records::acceptance::{Order, Verdict};
 
 /// How often a part is tried after a lock was not granted, for the wallets that are still locked: another daemon's
-/// transaction holds a busy wallet for milliseconds, and nobody is to be refused for that.
+/// transaction holds a busy wallet for milliseconds, and no order is to be refused for that.
 const CAREFUL_TRIES: u8 = 3;
 
 /// One transaction's worth.
@@ -62,6 +62,11 @@ impl Part {
         };
         let second = half(orders.split_off(middle), self.waiters.split_off(middle));
         Halves::Two([second, half(orders, self.waiters)])
+    }
+
+    /// Whether it waits for no wallet, since a lock was not granted.
+    pub(super) const fn is_careful(&self) -> bool {
+        self.tries_left.is_some()
     }
 
     /// After a lock that was not granted: the same part without a wait for any wallet. The waiters if that has been tried:

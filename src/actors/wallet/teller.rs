@@ -16,6 +16,7 @@ use super::part::{Draft, Halves, Part};
 use super::resolver::{Decided, Resolve, Resolver};
 use super::told::Told;
 use super::{Charge, Parts};
+use crate::actors::accept_health::AcceptHealth;
 use crate::actors::group_commit::{Committer, Done, Item, conflict_key};
 use crate::clock::DatabaseClock;
 use crate::domain::ids::BatchId;
@@ -81,6 +82,7 @@ impl Bank for StoreBank {
 pub(super) struct Teller {
     bank: Box<dyn Bank>,
     clock: DatabaseClock,
+    health: AcceptHealth,
     resolver: Resolver,
     locked: LockedWallets,
     rows: Histogram,
@@ -95,6 +97,7 @@ impl Teller {
         Self {
             bank,
             clock: parts.clock.clone(),
+            health: parts.health.clone(),
             resolver,
             locked: LockedWallets::default(),
             rows: histogram!(names::COMMIT_ROWS, "kind" => "accept"),
@@ -112,15 +115,26 @@ impl Teller {
         match outcome {
             Ok(accepted) => {
                 self.clock.observe(accepted.now);
+                self.health.decided(&accepted.verdicts);
                 self.decided(part, Decided { accepted, since })
             }
             Err(CommitError::Unknown { outcome }) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "unknown").increment(1);
+                self.health.refused(&part.draft.orders);
                 self.resolver.leave(batch, part.waiters, Some(Decided { accepted: outcome, since }));
                 Outcome::Left
             }
             Err(CommitError::NotCommitted(why)) => {
                 counter!(names::COMMITS_FAILED, "kind" => "accept", "outcome" => "not_committed").increment(1);
+                // Of several, one that cannot be written is still to be found; one that meets a lock is tried again.
+                let is_refused = match why {
+                    StoreError::Internal(_) => part.draft.orders.len() == 1,
+                    StoreError::Locked(_) => part.is_careful(),
+                    _ => true,
+                };
+                if is_refused {
+                    self.health.refused(&part.draft.orders);
+                }
                 match why {
                     StoreError::Internal(why) => {
                         let first = part.waiters.first().map(|waiter| tracing::field::display(waiter.delivery));

@@ -23,6 +23,7 @@ use crate::records::acceptance::IdempotencyClaim;
 struct House {
     wallet: Wallet,
     script: Script,
+    health: AcceptHealth,
     tasks: Tasks,
     tree: Tree,
 }
@@ -30,11 +31,12 @@ struct House {
 impl House {
     async fn new(gate: usize) -> Self {
         let script = Script { rows: Arc::default(), gate: Arc::new(Semaphore::new(gate)) };
-        let (bank, rows, tasks) = (script.clone(), script.clone(), Tasks::new());
+        let (bank, rows, tasks, health) = (script.clone(), script.clone(), Tasks::new(), AcceptHealth::default());
         let parts = Parts {
             batch_max: 8,
             bank: Arc::new(move || Box::new(bank.clone())),
             clock: DatabaseClock::new(Timestamp::default()),
+            health: health.clone(),
             tasks: tasks.clone(),
             refund: Arc::new(move |settlement: Settlement| {
                 assert_eq!(settlement.window, WindowAfter::Release);
@@ -48,7 +50,7 @@ impl House {
         };
         let (wallet, branch) = Wallet::from_parts(1, parts);
         let tree = Tree::grow(Budget::default(), vec![branch]).await.expect("starts");
-        Self { wallet, script, tasks, tree }
+        Self { wallet, script, health, tasks, tree }
     }
 
     /// An order that is given up after a second.
@@ -103,7 +105,9 @@ async fn a_commit_that_did_not_happen_is_unavailable_for_its_whole_batch() {
     let house = House::new(9).await;
     house.script.with(|rows| rows.faults.push_back(Fault::Away));
     assert_eq!(house.charge(1).await, Charge::Unavailable);
+    assert!(house.health.is_suspicious());
     assert!(is_charged(&house.charge(2).await));
+    assert!(!house.health.is_suspicious(), "a charge ends it");
     assert_eq!(house.script.standing(), 1);
 }
 

@@ -18,6 +18,7 @@ const WELL: Health = Health {
     keys: true,
     keys_age_ms: Some(250),
     clock: None,
+    accepting: true,
     links: true,
     stopping: false,
 };
@@ -86,7 +87,7 @@ async fn readiness_names_every_check() {
     let desk = Desk::start();
     let ready = desk.call("GET /readyz").await;
     assert_eq!(ready.status, 200);
-    let well = r#"{"ready":true,"database":true,"database_round_trip_ms":200.042,"migrations":true,"keys":true,"keys_age_ms":250,"clock":"ok","links":true,"stopping":false}"#;
+    let well = r#"{"ready":true,"database":true,"database_round_trip_ms":200.042,"migrations":true,"keys":true,"keys_age_ms":250,"clock":"ok","accepting":true,"links":true,"stopping":false}"#;
     assert_eq!(ready.body, well);
     for (health, said) in [
         (Some(Health { database: false, ..WELL }), r#""database":false"#),
@@ -95,6 +96,7 @@ async fn readiness_names_every_check() {
         (Some(Health { keys: false, ..WELL }), r#""keys":false,"keys_age_ms":250"#),
         (Some(Health { keys: false, keys_age_ms: None, ..WELL }), r#""keys":false,"keys_age_ms":null"#),
         (Some(Health { clock: Some("it is late"), ..WELL }), r#""clock":"it is late""#),
+        (Some(Health { accepting: false, ..WELL }), r#""accepting":false"#),
         (Some(Health { links: false, ..WELL }), r#""links":false"#),
         (Some(Health { stopping: true, ..WELL }), r#""stopping":true"#),
         (None, r#""database":false"#),

@@ -34,6 +34,11 @@ impl SqliteTx {
         self.connection().execute_batch(sql).map_err(translate)
     }
 
+    /// Writes the pages that this transaction has changed to the log of the file, as a commit does.
+    pub(in crate::store) fn flush(&self) -> Result<(), StoreError> {
+        self.connection().cache_flush().map_err(translate)
+    }
+
     pub(in crate::store) fn query(
         &self,
         statement: &'static Statement,
