@@ -235,7 +235,7 @@ impl Message<'_> {
         let network = mapping.network.as_ref().and_then(|source| NetworkCode::parse(&self.text(source)?));
         let status = match more {
             Some(prose) => CarrierStatus::clean(&without_numbers(&prose)),
-            None if word_is_known => CarrierStatus::clean(&word),
+            None if word_is_known || !word.contains(' ') => CarrierStatus::clean(&word),
             None => CarrierStatus::clean(&without_numbers(&word)),
         };
         Some(Told { receipt: Receipt { upstream: upstream.clone(), subject, state, status, network }, word_is_known })
