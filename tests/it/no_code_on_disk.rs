@@ -112,6 +112,9 @@ async fn no_trace(engine: Engine) {
         assert!(![CODE, SLIP, METADATA, &customer.key].iter().any(|secret| whole.contains(secret)), "{whole}");
     }
     let metrics = house.node().ask_ops("/metrics").await.expect("metrics").text;
+    // Without the figures: a sum of seconds like 0.0009830000000000001 is no phone.
+    let named = metrics.lines().filter_map(|line| line.rsplit_once(' ')).map(|(named, _)| named);
+    let metrics = named.collect::<Vec<_>>().join("\n");
     let account = customer.account.to_string();
     let logs = logs();
     for (name, secret) in [("the code", CODE), ("a slip", SLIP), ("metadata", METADATA), ("the key", &customer.key)] {
