@@ -197,8 +197,9 @@ impl DatabaseClock {
     /// Hears how often operators have accepted the database's clock. One more than before says that it is right: the house's
     /// time is what it shows, even if that is earlier.
     pub fn hear(&self, accepted: i64, server: Timestamp) {
-        let heard = self.0.heard.swap(accepted, Ordering::AcqRel);
-        if heard < 0 || heard == accepted {
+        // A smaller count is that of a standby which has not seen the last one: no word of an operator.
+        let heard = self.0.heard.fetch_max(accepted, Ordering::AcqRel);
+        if heard < 0 || accepted <= heard {
             return;
         }
         let mut judged = self.judged();
