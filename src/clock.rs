@@ -194,10 +194,9 @@ impl DatabaseClock {
         }
     }
 
-    /// Hears how often operators have accepted the database's clock. One more than before says that it is right: the house's
-    /// time is what it shows, even if that is earlier.
+    /// Hears how often operators have accepted the database's clock. A larger count says that it is right, even if it is earlier.
     pub fn hear(&self, accepted: i64, server: Timestamp) {
-        // A smaller count is that of a standby which has not seen the last one: no word of an operator.
+        // A smaller count is that of a standby which has not seen the last one.
         let heard = self.0.heard.fetch_max(accepted, Ordering::AcqRel);
         if heard < 0 || accepted <= heard {
             return;

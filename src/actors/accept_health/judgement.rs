@@ -91,7 +91,7 @@ impl Judgement {
         self.wanted_next = GOOD_MIN;
     }
 
-    /// A probe has ended; one that nobody waits for any more tells nothing.
+    /// A probe has ended; it tells nothing once the doubt has ended.
     pub(super) fn probed(&mut self, is_good: bool, now: Instant) {
         match (&mut self.red, is_good) {
             (Some(good), true) => {

@@ -1,4 +1,4 @@
-//! The house's time as the sweeper keeps it: judged once a round, and marked for whoever starts next.
+//! The house's time as the sweeper keeps it: judged once a round, and marked for the next daemon that starts.
 //!
 //! It reads what the database's clock itself shows, an operator's word and other nodes' marks and holds, and tells them to
 //! this node's estimate. Everything that a round ends or drops for its age, it ends by the time that was judged here.
